@@ -1,0 +1,146 @@
+"""People, units and the security log, for the staff. No password is seen, chosen or set here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from . import cpf as cpf_rules
+from . import names
+from .models import Employment, HelpDesk, OutgoingMail, SecurityEvent, Unit, User
+
+if TYPE_CHECKING:
+    AnyAdmin = admin.ModelAdmin[Any]
+    EmploymentTable = admin.TabularInline[Employment, User]
+else:  # Django's admin classes take no parameters at run time
+    AnyAdmin = admin.ModelAdmin
+    EmploymentTable = admin.TabularInline
+
+
+class ReadOnlyAdmin(AnyAdmin):
+    """Rows that the portal writes and people read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class KeptAdmin(AnyAdmin):
+    """Rows that are edited and never deleted: history points at them."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class EmploymentInline(EmploymentTable):
+    model = Employment
+    extra = 0
+    can_delete = False
+    autocomplete_fields = ("unit",)
+
+
+@admin.register(User)
+class UserAdmin(KeptAdmin):
+    """The directory. ``is_superuser`` is set by ``create_administrator`` alone."""
+
+    list_display = ("display_name", "masked_cpf", "email", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("search_name",)
+    search_help_text = "Nome (com ou sem acento), matrícula ou CPF inteiro"
+    ordering = ("search_name",)
+    fields = (
+        "masked_cpf",
+        "name",
+        "social_name",
+        "email",
+        "phone",
+        "is_active",
+        "is_staff",
+        "groups",
+        "must_change_password",
+        "last_login",
+    )
+    readonly_fields = ("masked_cpf", "must_change_password", "last_login")
+    filter_horizontal = ("groups",)
+    inlines = (EmploymentInline,)
+
+    @admin.display(description="nome", ordering="search_name")
+    def display_name(self, user: User) -> str:
+        return user.display_name
+
+    @admin.display(description="CPF")
+    def masked_cpf(self, user: User) -> str:
+        return user.masked_cpf
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people come from the personnel file (import_directory)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who is staff, and in which groups, is not decided by who may merely correct an address."""
+        own = obj is not None and obj.pk == request.user.pk
+        if request.user.is_superuser and not own:
+            return self.readonly_fields
+        return (*self.readonly_fields, "is_staff", "groups", *(("is_active",) if own else ()))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if digits := cpf_rules.clean(search_term):
+            return queryset.filter(cpf=digits), False
+        for word in names.fold(search_term).split():
+            queryset = queryset.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
+        return queryset, bool(search_term)
+
+
+@admin.register(Unit)
+class UnitAdmin(KeptAdmin):
+    list_display = ("code", "name", "comarca", "ended_on")
+    list_filter = ("comarca",)
+    search_fields = ("code", "name", "comarca")
+
+
+@admin.register(HelpDesk)
+class HelpDeskAdmin(KeptAdmin):
+    list_display = ("name", "email", "phones", "hours")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not HelpDesk.objects.exists()
+
+
+@admin.register(OutgoingMail)
+class OutgoingMailAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "kind", "recipient_name", "status", "attempts", "next_at", "sent_at", "error")
+    list_filter = ("status", "kind")
+    list_select_related = ("recipient",)
+    ordering = ("-pk",)
+    fields = (*list_display, "uuid")
+    show_full_result_count = False
+
+    @admin.display(description="destinatário")
+    def recipient_name(self, mail: OutgoingMail) -> str:
+        return mail.recipient.display_name
+
+
+@admin.register(SecurityEvent)
+class SecurityEventAdmin(ReadOnlyAdmin):
+    list_display = ("at", "kind", "person", "address", "detail")
+    list_filter = ("kind", "at")
+    list_select_related = ("user", "actor")
+    fields = ("at", "kind", "person", "made_by", "address", "device", "detail")
+    show_full_result_count = False
+
+    @admin.display(description="pessoa")
+    def person(self, event: SecurityEvent) -> str:
+        return event.user.display_name if event.user else "–"
+
+    @admin.display(description="feito por")
+    def made_by(self, event: SecurityEvent) -> str:
+        return event.actor.display_name if event.actor else "–"

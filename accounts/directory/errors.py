@@ -1,0 +1,19 @@
+"""Why nothing was applied. Each carries a sentence that the personnel staff understand."""
+
+from __future__ import annotations
+
+
+class DirectoryError(Exception):
+    """Nothing was applied."""
+
+
+class DirectoryFileError(DirectoryError):
+    """The file as a whole cannot be used."""
+
+
+class TooManyDeparturesError(DirectoryError):
+    """The plan would end more bonds than usual; somebody has to say that this is meant."""
+
+
+class DirectoryChangedError(DirectoryError):
+    """Somebody else changed the directory between the plan and its application."""

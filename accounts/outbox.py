@@ -1,0 +1,243 @@
+"""The outbox: mail that is owed, claimed one at a time and sent. It knows no message (DESIGN §8).
+
+The row is the promise; the broker only rings. Whatever dies, the next sweep finds what is due.
+"""
+
+from __future__ import annotations
+
+import logging
+import smtplib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+
+from celery import current_app
+from django.conf import settings
+from django.core import mail as django_mail
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from .models import MailStatus, OutgoingMail, User
+
+log = logging.getLogger(__name__)
+
+#: Longer than twice the slowest step of an SMTP dialogue, so that a slow server is not taken for a dead worker.
+LEASE = timedelta(seconds=120)
+#: Waits after the first, second… "not now" (4xx); then every six hours, about three days in all.
+BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60, 120, 240, *[360] * 11))
+#: A server that cannot be reached is tried again this soon, and for this long.
+UNREACHABLE_RETRY = timedelta(minutes=3)
+UNREACHABLE_FOR = timedelta(days=7)
+
+
+class SupersededError(Exception):
+    """This mail must not go out any more; the sentence says why."""
+
+
+def _nothing(_mail: OutgoingMail) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How mails of one kind are made, and what follows.
+
+    ``build`` runs outside any transaction and may raise SupersededError; secrets are made there, in memory.
+    ``sent`` and ``dropped`` (superseded or given up) run in the transaction that records the outcome.
+    ``lives``: an older mail is dropped instead of arriving dead.
+    """
+
+    label: str
+    build: Callable[[OutgoingMail], EmailMultiAlternatives]
+    sent: Callable[[OutgoingMail], None] = _nothing
+    dropped: Callable[[OutgoingMail], None] = _nothing
+    lives: timedelta | None = None
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def register(name: str, kind: Kind) -> None:
+    """Called by each app in ``AppConfig.ready``."""
+    KINDS[name] = kind
+
+
+def owe(kind: str, *, recipient: User, about: int) -> None:
+    """Promise one mail, in the transaction that makes it due; a second one about the same thing is the same mail.
+
+    Raises KeyError for an unknown kind, and TransactionManagementError outside a transaction.
+    """
+    if kind not in KINDS:
+        raise KeyError(kind)
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("a mail is owed in the transaction that makes it due")
+    OutgoingMail.objects.bulk_create(
+        [OutgoingMail(kind=kind, recipient=recipient, object_id=about)], ignore_conflicts=True
+    )
+    ring_on_commit()
+
+
+def ring_on_commit() -> None:
+    """One wake for each transaction, however many mails it owes."""
+    if all(callback is not ring for _sids, callback, _robust in connection.run_on_commit):
+        transaction.on_commit(ring, robust=True)
+
+
+def ring() -> None:
+    """Wake a worker. A broker that is away costs a second and a line in the log: the sweep sends later."""
+    try:
+        current_app.send_task("accounts.tasks.send_pending_mail", retry=False, expires=60)
+    except Exception as problem:  # noqa: BLE001 - each transport raises its own; the row is safe already
+        log.warning("The broker did not take the wake: %s", type(problem).__name__)
+
+
+def database_time() -> datetime:
+    """The clock that leases are kept by: one for all workers."""
+    if connection.vendor != "postgresql":
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
+
+
+def claim_one() -> OutgoingMail | None:
+    """Lease the mail that has waited longest; None when nothing is due. Committed before anything is sent."""
+    while True:
+        with transaction.atomic():
+            now = database_time()
+            due = OutgoingMail.objects.filter(status=MailStatus.PENDING, next_at__lte=now).filter(
+                Q(lease_until=None) | Q(lease_until__lte=now)
+            )
+            mail = due.select_for_update(skip_locked=True).order_by("next_at").first()
+            if mail is None:
+                return None
+            mail.lease_until, mail.lease_token = now + LEASE, uuid.uuid4()
+            won = due.filter(pk=mail.pk).update(lease_until=mail.lease_until, lease_token=mail.lease_token)
+        if won:
+            return mail
+
+
+def send_due() -> int:
+    """Send all that is due over one connection; returns how many went out. Stops early when the server is away."""
+    server = django_mail.get_connection()
+    sent = 0
+    try:
+        while mail := claim_one():
+            try:
+                sent += deliver(mail, server)
+            except ServerAwayError:
+                break
+    finally:
+        server.close()
+    return sent
+
+
+class ServerAwayError(Exception):
+    """The mail server cannot be reached or does not want us: no fault of this mail."""
+
+
+def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
+    """Make and send one claimed mail and record the outcome; True if the server took it.
+
+    Raises ServerAwayError, with the mail put back, where trying the next one is no use.
+    """
+    kind = KINDS[mail.kind]
+    try:
+        if kind.lives and database_time() - mail.created_at > kind.lives:
+            raise SupersededError("Venceu antes de sair.")
+        message = kind.build(mail)
+        message.extra_headers["Message-ID"] = f"<{mail.uuid}@{_domain()}>"
+        message.extra_headers["Auto-Submitted"] = "auto-generated"
+    except SupersededError as why:
+        settle(mail, MailStatus.SUPERSEDED, error=str(why))
+        return False
+    except Exception:
+        log.exception("Mail %s (%s) could not be made", mail.uuid, mail.kind)
+        retry_or_give_up(mail, "Erro interno ao montar a mensagem.")
+        return False
+    try:
+        server.open()
+        server.send_messages([message])
+    except smtplib.SMTPRecipientsRefused as refused:
+        code, answer = next(iter(refused.recipients.values()))
+        _refused(mail, code, answer)
+    except smtplib.SMTPDataError as refused:
+        _refused(mail, refused.smtp_code, refused.smtp_error)
+    except (smtplib.SMTPException, OSError) as problem:
+        server.close()
+        put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
+        raise ServerAwayError from problem
+    else:
+        return settle(mail, MailStatus.SENT)
+    # What a refusal leaves in the dialogue must not meet the next mail.
+    server.close()
+    return False
+
+
+def _domain() -> str:
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+
+
+def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    sentence = f"{code} {text}"[:300]
+    if code >= 500:  # noqa: PLR2004 - RFC 5321, 4.2.1: 5yz is a permanent negative reply
+        settle(mail, MailStatus.FAILED, error=sentence)
+    else:
+        retry_or_give_up(mail, sentence)
+
+
+def _own(mail: OutgoingMail) -> Q:
+    """Only the holder of the lease may record an outcome."""
+    return Q(pk=mail.pk, lease_token=mail.lease_token, status=MailStatus.PENDING)
+
+
+def settle(mail: OutgoingMail, status: MailStatus, *, error: str = "") -> bool:
+    """Record the last outcome and what follows from it, in one transaction; False if the lease was lost meanwhile."""
+    with transaction.atomic():
+        held = OutgoingMail.objects.filter(_own(mail)).update(
+            status=status,
+            attempts=mail.attempts + (status == MailStatus.SENT or bool(error)),
+            sent_at=database_time() if status == MailStatus.SENT else None,
+            lease_until=None,
+            lease_token=None,
+            error=error,
+        )
+        if not held:
+            log.warning("Mail %s was claimed by another worker before its outcome was recorded", mail.uuid)
+            return False
+        kind = KINDS[mail.kind]
+        (kind.sent if status == MailStatus.SENT else kind.dropped)(mail)
+    log.info("Mail %s (%s): %s %s", mail.uuid, mail.kind, status, error)
+    return status == MailStatus.SENT
+
+
+def retry_or_give_up(mail: OutgoingMail, error: str) -> None:
+    """After a temporary refusal: wait longer each time, and give up after about three days."""
+    if mail.attempts >= len(BACKOFF):
+        settle(mail, MailStatus.FAILED, error=error)
+        return
+    OutgoingMail.objects.filter(_own(mail)).update(
+        next_at=database_time() + BACKOFF[mail.attempts],
+        attempts=mail.attempts + 1,
+        lease_until=None,
+        lease_token=None,
+        error=error,
+    )
+
+
+def put_back(mail: OutgoingMail, error: str) -> None:
+    """The server is away: no attempt is counted; given up only after a week."""
+    now = database_time()
+    if now - mail.created_at > UNREACHABLE_FOR:
+        settle(mail, MailStatus.FAILED, error=error)
+        return
+    OutgoingMail.objects.filter(_own(mail)).update(
+        next_at=now + UNREACHABLE_RETRY, lease_until=None, lease_token=None, error=error
+    )

@@ -1,0 +1,88 @@
+"""Provisional passwords: issued with a decision, derived when a mail is made, known to nobody but the mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
+from django.utils import timezone
+
+from . import secret_keys, security
+from .models import ProvisionalPassword, SecurityEvent, User
+from .outbox import SupersededError
+
+
+def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPassword | None:
+    """The provisional password that a mail to this person shall carry, made if need be.
+
+    None where there is nothing to carry: the person chose a password, or holds a mailed provisional one that is still
+    good. ``renew`` replaces either. The caller holds a transaction and the person's lock.
+    """
+    live = ProvisionalPassword.objects.filter(user=user, ended_at=None).first()
+    if not renew:
+        if live is None and user.has_chosen_password:
+            return None
+        if live is not None and live.nonce:
+            return live  # not mailed yet: a second mail with the same password kills no first one
+        if live is not None and live.mailed_at is not None and not live.has_lapsed:
+            return None
+    end(user)
+    security.record(SecurityEvent.Kind.PROVISIONAL_ISSUED, user=user, actor=by)
+    return ProvisionalPassword.objects.create(
+        user=user, nonce=secret_keys.new_nonce(), key_version=secret_keys.newest_version()
+    )
+
+
+def end(user: User) -> None:
+    """Changed, replaced or revoked: no mail may carry it any more."""
+    ProvisionalPassword.objects.filter(user=user, ended_at=None).update(ended_at=timezone.now(), nonce="")
+
+
+def reveal(pk: int) -> str:
+    """The password, for the mail that is being made; the first time it becomes the person's password.
+
+    The order matters: lock the person, commit the hash, and only then send (DESIGN §8). Raises SupersededError if it
+    is not the person's password any more.
+    """
+    live = ProvisionalPassword.objects.select_related("user").get(pk=pk)
+    if live.ended_at is not None or not live.nonce:
+        raise SupersededError("A pessoa já tem outra senha.")
+    try:
+        password = secret_keys.provisional_password(live.nonce, live.key_version)
+    except secret_keys.KeyGoneError:
+        raise SupersededError("A chave desta senha foi retirada: reemita a credencial.") from None
+    if live.set_at is None:
+        _set(live, make_password(password))  # hashed here, outside the transaction
+    elif not check_password(password, live.user.password):
+        raise SupersededError("A pessoa já trocou a senha.")
+    return password
+
+
+@transaction.atomic
+def _set(live: ProvisionalPassword, encoded: str) -> None:
+    user = User.objects.select_for_update(of=("self",)).get(pk=live.user_id)
+    now = ProvisionalPassword.objects.select_for_update(of=("self",)).get(pk=live.pk)
+    if now.ended_at is not None:
+        raise SupersededError("A pessoa já tem outra senha.")
+    if now.set_at is None:  # else another worker was quicker, with the same password
+        user.password = encoded
+        user.must_change_password = True
+        user.save(update_fields=["password", "must_change_password"])
+        now.set_at = timezone.now()
+        now.save(update_fields=["set_at"])
+
+
+def mailed(pk: int, *, needed_by_another_mail: bool) -> None:
+    """The server took a mail with it: its days begin, and the nonce goes when no other mail waits for it."""
+    now = timezone.now()
+    fields = {"mailed_at": now, "lapses_at": now + timedelta(days=settings.PROVISIONAL_PASSWORD_DAYS)}
+    ProvisionalPassword.objects.filter(pk=pk, ended_at=None).update(**fields)
+    if not needed_by_another_mail:
+        forget(pk)
+
+
+def forget(pk: int) -> None:
+    """Wipe the nonce: nobody, we included, can derive the password again."""
+    ProvisionalPassword.objects.filter(pk=pk).update(nonce="")

@@ -1,0 +1,129 @@
+"""The forgotten password, from the CPF that somebody typed to the link that works once (DESIGN §9).
+
+The page never looks anybody up: it writes a row. The worker finds out who it is and owes the mail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import transaction
+from django.urls import reverse
+from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base64_encode
+
+from . import outbox, security
+from .models import PasswordResetRequest, SecurityEvent, User
+
+SESSION_KEY = "password-reset"
+LINK_LIFE = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+
+
+def ask(cpf: str, *, address: str | None) -> None:
+    """Note that somebody typed this CPF, whoever it is."""
+    with transaction.atomic():
+        PasswordResetRequest.objects.create(cpf=cpf, address=address)
+        outbox.ring_on_commit()
+
+
+def handle_all() -> None:
+    """Look up who asked, and owe each person who can have it their mail."""
+    while _handle_one():
+        pass
+
+
+@transaction.atomic
+def _handle_one() -> bool:
+    asked = PasswordResetRequest.objects.select_for_update(skip_locked=True).order_by("pk").first()
+    if asked is None:
+        return False
+    asked.delete()
+    user = User.objects.filter(cpf=asked.cpf).first()
+    if user is None or not user.is_active or not user.email:
+        why = "CPF desconhecido" if user is None else "Pessoa sem e-mail" if user.is_active else "Pessoa inativa"
+        security.record(
+            SecurityEvent.Kind.RESET_NOT_SENT, user=user, typed=asked.cpf, address=asked.address, detail=why
+        )
+    else:
+        event = security.record(SecurityEvent.Kind.RESET_REQUESTED, user=user, address=asked.address)
+        outbox.owe("password_reset", recipient=user, about=event.pk)
+    return True
+
+
+class LinkTokens(PasswordResetTokenGenerator):
+    """Django's tokens: a keyed MAC over the person, password hash, last sign-in, address and time.
+
+    So a link dies when it or its sibling is used, when the person signs in, and when the address changes.
+    """
+
+    key_salt = "accounts.resets.LinkTokens"
+
+    def digest_at(self, user: User, timestamp: int) -> list[str]:
+        """What ``digest`` gives for a valid token of that second, for each secret in use."""
+        secrets = [self.secret, *self.secret_fallbacks]
+        return [digest(self._make_token_with_timestamp(user, timestamp, secret)) for secret in secrets]
+
+    def age(self, timestamp: int) -> timedelta:
+        """Time since a token was made."""
+        return timedelta(seconds=self._num_seconds(self._now()) - timestamp)
+
+    def _now(self) -> datetime:
+        return datetime.now()  # noqa: DTZ005 - Django's tokens count naive seconds
+
+
+tokens = LinkTokens()
+
+
+def digest(token: str) -> str:
+    """SHA-256 of a token: what the session keeps in its place (64 hexadecimal digits)."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def link_for(user: User) -> str:
+    """The address to mail; it holds for ``LINK_LIFE`` and works once. Made from ``PORTAL_URL``, never from a request."""
+    uid = urlsafe_base64_encode(str(user.pk).encode())
+    return settings.PORTAL_URL + reverse("password-reset-link", args=[uid, tokens.make_token(user)])
+
+
+def open_link(uid: str, token: str, session: SessionBase) -> bool:
+    """Check a link that was opened; if it holds, leave what its form needs in the session. Spends nothing."""
+    user = _person(uid)
+    if user is None or not tokens.check_token(user, token):
+        session.pop(SESSION_KEY, None)
+        return False
+    session[SESSION_KEY] = {"uid": uid, "made": base36_to_int(token.partition("-")[0]), "digest": digest(token)}
+    return True
+
+
+def _person(uid: str) -> User | None:
+    try:
+        pk = int(urlsafe_base64_decode(uid).decode("ascii"))
+    except ValueError:  # UnicodeDecodeError included
+        return None
+    if not 0 < pk < 2**63:
+        return None
+    return User.objects.filter(pk=pk, is_active=True).first()
+
+
+def person_of(session: SessionBase) -> User | None:
+    """Whose open link this session holds, if it still holds good."""
+    link = session.get(SESSION_KEY)
+    user = _person(link["uid"]) if link else None
+    return user if user is not None and still_holds(session, user) else None
+
+
+def still_holds(session: SessionBase, user: User) -> bool:
+    """Whether the link in the session is good for this person, as they are now."""
+    link = session.get(SESSION_KEY)
+    if not link or _person(link["uid"]) != user or tokens.age(link["made"]) > LINK_LIFE:
+        return False
+    return any(hmac.compare_digest(link["digest"], good) for good in tokens.digest_at(user, link["made"]))
+
+
+def close_link(session: SessionBase) -> None:
+    """Nothing of this session is needed any more: a new one begins at the next sign-in."""
+    session.flush()

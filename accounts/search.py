@@ -1,0 +1,82 @@
+"""People found by matrícula or name, over the indexes of ``migrations/0002_people_search.py``.
+
+PostgreSQL: trigrams over ``search_name``. SQLite: a full-text table that triggers keep in step with ``accounts_user``.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+
+from . import names
+from .models import Employment
+
+LONGEST_QUERY = 100
+LEAST_LETTERS = 3
+#: Beyond so many, somebody has to type more anyway.
+CANDIDATES = 1000
+DIGITS = frozenset("0123456789")
+#: Sorts after every character that a matrícula can have.
+LAST = "\uffff"
+
+_FORGET = (
+    "INSERT INTO accounts_user_search(accounts_user_search, rowid, search_name) "
+    "VALUES ('delete', OLD.id, OLD.search_name);"
+)
+_LEARN = "INSERT INTO accounts_user_search(rowid, search_name) VALUES (NEW.id, NEW.search_name);"
+_TRIGGERS = {
+    "accounts_user_search_insert": f"AFTER INSERT ON accounts_user BEGIN {_LEARN} END",
+    "accounts_user_search_update": f"AFTER UPDATE OF id, search_name ON accounts_user BEGIN {_FORGET} {_LEARN} END",
+    "accounts_user_search_delete": f"AFTER DELETE ON accounts_user BEGIN {_FORGET} END",
+}
+
+
+def search_bonds(query: str, *, limit: int = 20) -> list[Employment]:
+    """Current bonds, ordered by the name of the person, at most ``limit``; ``user`` and ``unit`` come with them.
+
+    A query with a digit is the beginning of a matrícula. Any other is beginnings of words of the social or the civil
+    name, in any order, accents or not, at least three letters together; or a whole matrícula. Any text is harmless.
+    """
+    query = query[:LONGEST_QUERY].replace("\0", "").encode(errors="ignore").decode().strip()
+    if DIGITS.isdisjoint(query):
+        wanted = Q(matricula=query)
+        fragments = list(dict.fromkeys(names.fold(query).split()))
+        if sum(map(len, fragments)) >= LEAST_LETTERS:
+            wanted |= _has_words(fragments)
+    else:
+        wanted = Q(matricula__gte=query, matricula__lt=query + LAST)
+    candidates = Employment.objects.current().filter(wanted).values("pk")[:CANDIDATES]
+    found = Employment.objects.filter(pk__in=candidates).select_related("user", "unit")
+    return list(found.order_by("user__search_name", "matricula")[:limit])
+
+
+def _has_words(fragments: list[str]) -> Q:
+    """People with a word that begins so, for each fragment. Fragments are ASCII letters and digits."""
+    if connection.vendor == "postgresql":
+        words = Q()
+        for fragment in fragments:
+            words &= Q(user__search_name__contains=f" {fragment}")
+        return words
+    match = " ".join(f'"{fragment}"*' for fragment in fragments)
+    people = "SELECT rowid FROM accounts_user_search WHERE accounts_user_search MATCH %s"
+    return Q(user_id__in=RawSQL(people, [match]))  # noqa: S611 - a constant with one parameter
+
+
+def ensure_search_triggers(connection: BaseDatabaseWrapper) -> None:
+    """On SQLite, make the triggers that are missing and read all names anew if any was. For ``post_migrate``.
+
+    Django rebuilds a SQLite table to alter it, and its triggers are gone then.
+    """
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'trigger')")
+        present = {name for (name,) in cursor.fetchall()}
+        missing = _TRIGGERS.keys() - present
+        if "accounts_user_search" not in present or not missing:
+            return
+        for name in missing:
+            cursor.execute(f"CREATE TRIGGER {name} {_TRIGGERS[name]}")
+        cursor.execute("INSERT INTO accounts_user_search(accounts_user_search) VALUES ('rebuild')")

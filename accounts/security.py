@@ -1,0 +1,43 @@
+"""The security log: who, what, when, from where. No secret, no whole CPF (ASVS 5.0 16.2)."""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+
+from .http import client_address, device_of
+from .models import SecurityEvent, User
+
+log = logging.getLogger(__name__)
+
+
+def digest(typed: str) -> str:
+    """A keyed digest (64 hexadecimal digits): tells whether two things typed were the same, never what they were."""
+    return salted_hmac("accounts.security.digest", typed, secret=settings.SECRETS_KEYS[-1], algorithm="sha256").hexdigest()
+
+
+def record(
+    kind: SecurityEvent.Kind,
+    *,
+    user: User | None = None,
+    actor: User | None = None,
+    typed: str = "",
+    request: HttpRequest | None = None,
+    address: str | None = None,
+    detail: str = "",
+) -> SecurityEvent:
+    """Write one event, in the caller's transaction if there is one."""
+    event = SecurityEvent.objects.create(
+        kind=kind,
+        user=user,
+        actor=actor,
+        typed_digest=digest(typed) if typed else "",
+        address=client_address(request) if request else address,
+        device=device_of(request) if request else "",
+        detail=detail[:200],
+    )
+    log.info("security %s person=%s by=%s %s", kind, user and user.pk, actor and actor.pk, detail)
+    return event

@@ -1,0 +1,40 @@
+"""The Coordenadoria's desk: Django's admin, entered through the portal's one door."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
+
+
+class PortalAdminSite(admin.AdminSite):
+    site_title = "Sistemas Externos"
+    site_header = "Sistemas Externos – Coordenadoria"
+    index_title = "Mesa de trabalho"
+
+    @method_decorator(login_not_required)
+    def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        """Send to the one door; somebody who is in already but is no staff gets the 403 page, not a loop."""
+        target = request.GET.get("next", "")
+        if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+            target = reverse("admin:index")
+        if not request.user.is_authenticated:
+            return redirect_to_login(target)
+        if not self.has_permission(request):
+            raise PermissionDenied
+        return redirect(target)
+
+    def logout(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        return redirect("home")
+
+    def password_change(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        return redirect("password-change")
+
+    def password_change_done(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        return redirect("account")

@@ -1,0 +1,73 @@
+"""What must hold before the portal starts; a wrong configuration is found here, not by a user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+from django_recaptcha.constants import TEST_PRIVATE_KEY, TEST_PUBLIC_KEY
+
+from accounts import history
+
+INSTITUTIONAL_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@register(Tags.security)
+def captcha_keys(**_kwargs: Any) -> list[CheckMessage]:
+    """Google's published test keys let every robot pass."""
+    if {settings.RECAPTCHA_PUBLIC_KEY, settings.RECAPTCHA_PRIVATE_KEY} & {TEST_PUBLIC_KEY, TEST_PRIVATE_KEY}:
+        return [
+            Error(
+                "As chaves de teste do Google deixam qualquer robô passar.",
+                hint="Troque RECAPTCHA_PUBLIC_KEY e RECAPTCHA_PRIVATE_KEY, ou tire as duas para usar o ALTCHA.",
+                id="portal.E001",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def public_address(**_kwargs: Any) -> list[CheckMessage]:
+    """Cookies and links travel by this address."""
+    if settings.HTTPS:
+        return []
+    return [Error("PORTAL_URL deve começar com https:// em produção.", id="portal.E002")]
+
+
+@register(Tags.security, deploy=True)
+def real_mail(**_kwargs: Any) -> list[CheckMessage]:
+    """A mail in a file reaches nobody."""
+    if settings.EMAIL_BACKEND == INSTITUTIONAL_SMTP:
+        return []
+    return [Warning("EMAIL_URL não é um servidor SMTP: nenhum e-mail sairá.", id="portal.W003")]
+
+
+@register(Tags.security, deploy=True)
+def no_demonstration(**_kwargs: Any) -> list[CheckMessage]:
+    """The demonstration shows everybody's mail."""
+    if not settings.PORTAL_DEMO:
+        return []
+    return [Error("PORTAL_DEMO não pode estar ligado em produção.", id="portal.E004")]
+
+
+@register(Tags.database)
+def history_is_guarded(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """The triggers that keep history from being changed (``accounts.history``)."""
+    messages: list[CheckMessage] = []
+    for alias in databases or []:
+        connection = connections[alias]
+        tables = set(connection.introspection.table_names())
+        if not all(rule.table in tables for rule in history.RULES.values()):
+            continue  # before the first migration
+        if missing := history.missing_triggers(connection):
+            messages.append(
+                Warning(
+                    f"O histórico está sem proteção: faltam {', '.join(missing)}.",
+                    hint="Execute manage.py migrate.",
+                    id="portal.W005",
+                )
+            )
+    return messages

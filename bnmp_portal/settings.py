@@ -1,0 +1,345 @@
+"""Every setting, read from the environment. Safe by default: what is missing or unreadable stops the start.
+
+Each variable may also be given as ``NAME_FILE``, the path of a file that holds the value (container secrets).
+``PORTAL_DEMO=1``, set by ``make run`` and by nobody else, fills in the embedded defaults under ``var/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.FileAwareEnv()
+
+
+def stop(sentence: str) -> SystemExit:
+    """The one line that an operator sees when the portal cannot start."""
+    return SystemExit(f"O portal não pode iniciar: {sentence} Veja .env.example.")
+
+
+def text(name: str, default: str | None = None) -> str:
+    """A non-empty value. Without a default, its absence stops the start."""
+    value: str = env.str(name, default="").strip()
+    if value:
+        return value
+    if default is None:
+        raise stop(f"defina {name}.")
+    return default
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    """On or off; anything that is neither stops the start instead of meaning "off"."""
+    value = text(name, "on" if default else "off").lower()
+    if value in {"1", "true", "on", "yes", "sim"}:
+        return True
+    if value in {"0", "false", "off", "no", "nao", "não"}:
+        return False
+    raise stop(f"{name} deve ser on ou off, e não {value!r}.")
+
+
+def number(name: str, default: int, *, least: int, most: int) -> int:
+    """A whole number within its limits."""
+    value = text(name, str(default))
+    if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+        raise stop(f"{name} deve ser um número de {least} a {most}, e não {value!r}.")
+    return int(value)
+
+
+def words(name: str, default: str | None = None) -> list[str]:
+    """A list, separated by commas."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def demo_key(name: str) -> str:
+    """A key for the demonstration, made once and kept under ``var/`` with mode 600."""
+    path = VAR_DIR / "keys" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+PORTAL_DEMO = boolean("PORTAL_DEMO", default=False)
+if PORTAL_DEMO:
+    for folder in ("broker/queue", "broker/control", "mail", "log"):
+        (VAR_DIR / folder).mkdir(parents=True, exist_ok=True)
+    for name, value in {
+        "SECRET_KEY": demo_key("secret_key"),
+        "SECRETS_KEY": demo_key("secrets_key"),
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "PORTAL_URL": "http://127.0.0.1:8000",
+        "DATABASE_URL": f"sqlite:///{VAR_DIR / 'portal.sqlite3'}",
+        "CELERY_BROKER_URL": "filesystem://",
+        "EMAIL_URL": f"filemail:///{VAR_DIR / 'mail'}",
+        "DEFAULT_FROM_EMAIL": "Sistemas Externos <nao-responda@tjms.jus.br>",
+    }.items():
+        if name not in os.environ and f"{name}_FILE" not in os.environ:
+            os.environ[name] = value
+
+# --- Keys -----------------------------------------------------------------------------------------------------------
+SECRET_KEY = text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", "")
+#: Newest first. Encrypts what must be stored and derives provisional passwords (``accounts.secret_keys``).
+SECRETS_KEYS = words("SECRETS_KEY")
+for key in (SECRET_KEY, *SECRETS_KEYS):
+    if len(key) < 32:  # noqa: PLR2004 - 32 characters: 128 bits in hexadecimal, the least that is worth a key
+        raise stop("SECRET_KEY e cada chave de SECRETS_KEY precisam de pelo menos 32 caracteres.")
+if SECRET_KEY in SECRETS_KEYS:
+    raise stop("SECRET_KEY e SECRETS_KEY precisam ser diferentes.")
+
+# --- Addresses ------------------------------------------------------------------------------------------------------
+DEBUG = boolean("DEBUG", default=False)
+ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+#: Links in mails are made from this, never from the request.
+PORTAL_URL = text("PORTAL_URL").rstrip("/")
+if urlsplit(PORTAL_URL).scheme not in {"http", "https"} or not urlsplit(PORTAL_URL).hostname:
+    raise stop("PORTAL_URL deve ser um endereço completo, como https://sistemas.tjms.jus.br.")
+HTTPS = PORTAL_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
+
+
+def networks(name: str) -> list[str]:
+    """Addresses or networks in CIDR form."""
+    values = words(name, "")
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise stop(f"{name} tem um endereço inválido: {value!r}.") from None
+    return values
+
+
+#: Only these may say, by ``X-Forwarded-For`` and ``X-Forwarded-Proto``, whom they speak for.
+TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+
+# --- Applications ---------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    # First, so that permissions exist when requests_app makes its groups.
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "accounts",
+    "requests_app",
+    "bnmp_portal.apps.PortalConfig",
+    "bnmp_portal.apps.PortalAdminConfig",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.forms",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "django_recaptcha",
+    "altcha_django",
+    "csp",
+]
+MIDDLEWARE = [
+    "accounts.http.TrustedProxyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.http.PasswordChangeRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.http.NoStoreMiddleware",
+]
+ROOT_URLCONF = "bnmp_portal.urls"
+WSGI_APPLICATION = "bnmp_portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.http.portal_context",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+CRISPY_ALLOWED_TEMPLATE_PACKS = "bootstrap5"
+CRISPY_TEMPLATE_PACK = "bootstrap5"
+CRISPY_FAIL_SILENTLY = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database -------------------------------------------------------------------------------------------------------
+try:
+    DATABASES = {"default": environ.Env.db_url_config(text("DATABASE_URL"))}
+except (environ.ImproperlyConfigured, ValueError):
+    raise stop("DATABASE_URL não pôde ser lida. Exemplo: postgres://usuario:senha@servidor:5432/portal.") from None
+DATABASES["default"].update(ATOMIC_REQUESTS=False, CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # a reader that turns writer would fail at once, busy timeout or not
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+# --- Broker and worker ----------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = text("CELERY_BROKER_URL")
+if CELERY_BROKER_URL.startswith("filesystem://"):
+    BROKER_DIR = Path(text("BROKER_DIR", str(VAR_DIR / "broker")))
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+        "polling_interval": 0.2,
+    }
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": 600,
+        # A hung Redis must not hold the person who waits for the page: LIBRARIES, trap 7.
+        "socket_connect_timeout": 1,
+        "socket_timeout": 1,
+    }
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "portal"
+CELERY_WORKER_POOL = "solo"  # one mail at a time and the least memory; more workers are more processes
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "America/Campo_Grande"
+#: Seconds between two sweeps of the outbox by a worker.
+OUTBOX_SWEEP_SECONDS = number("OUTBOX_SWEEP_SECONDS", 10, least=1, most=600)
+
+# --- Mail -----------------------------------------------------------------------------------------------------------
+try:
+    vars().update(environ.Env.email_url_config(text("EMAIL_URL")))
+except (environ.ImproperlyConfigured, ValueError):
+    raise stop("EMAIL_URL não pôde ser lida. Exemplo: smtp+tls://usuario:senha@servidor:587.") from None
+DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_TIMEOUT = 10
+#: Domains of the addresses that a requester may give for the status mails.
+INSTITUTIONAL_DOMAINS = [word.lower() for word in words("INSTITUTIONAL_DOMAINS", "tjms.jus.br")]
+#: Days that a provisional password is good, from the moment the mail server took the mail.
+PROVISIONAL_PASSWORD_DAYS = 7
+#: Business days to correct a returned request.
+RETURN_DAYS = number("RETURN_DAYS", 10, least=1, most=90)
+
+# --- Sign-in --------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.CpfBackend"]
+PASSWORD_HASHERS = ["accounts.hashers.PortalArgon2PasswordHasher"]
+PASSWORD_MIN_LENGTH = number("PASSWORD_MIN_LENGTH", 15, least=8, most=64)
+PASSWORD_MAX_LENGTH = 128
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "accounts.passwords.LengthValidator"},
+    {"NAME": "accounts.passwords.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.ContextWordsValidator"},
+    {"NAME": "accounts.passwords.OwnDataValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_RESET_TIMEOUT = 60 * 60
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+CSRF_FAILURE_VIEW = "accounts.http.csrf_failure"
+#: Days during which a security event cannot be deleted (DOMAIN §5: six months at least).
+SECURITY_EVENT_RETENTION_DAYS = number("SECURITY_EVENT_RETENTION_DAYS", 366, least=183, most=3660)
+
+# --- Captcha --------------------------------------------------------------------------------------------------------
+RECAPTCHA_PUBLIC_KEY = text("RECAPTCHA_PUBLIC_KEY", "")
+RECAPTCHA_PRIVATE_KEY = text("RECAPTCHA_PRIVATE_KEY", "")
+RECAPTCHA_DOMAIN = text("RECAPTCHA_DOMAIN", "www.google.com")
+RECAPTCHA_VERIFY_REQUEST_TIMEOUT = 3
+if bool(RECAPTCHA_PUBLIC_KEY) != bool(RECAPTCHA_PRIVATE_KEY):
+    raise stop("RECAPTCHA_PUBLIC_KEY e RECAPTCHA_PRIVATE_KEY andam juntas: defina as duas ou nenhuma.")
+ALTCHA_HMAC_SECRET = hashlib.sha256(b"altcha:" + SECRET_KEY.encode()).hexdigest()
+ALTCHA_REPLAY_PROTECTION = False  # a cache may forget: used challenges are rows (accounts.captcha)
+
+# --- Web ------------------------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+USE_X_FORWARDED_HOST = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1500
+CONTENT_SECURITY_POLICY: dict[str, dict[str, Iterable[str]]] = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "worker-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    },
+}
+STATIC_URL = "static/"
+STATIC_ROOT = Path(text("STATIC_ROOT", str(VAR_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Language and time ----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "pt-br"
+LANGUAGES = [("pt-br", "Português (Brasil)")]
+TIME_ZONE = "America/Campo_Grande"
+USE_I18N = True
+USE_TZ = True
+
+# --- Log ------------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": text("LOG_LEVEL", "INFO")},
+    # Django's own handler would mail tracebacks, with what a person typed in them.
+    "loggers": {"django": {"handlers": [], "propagate": True}},
+}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
+SILENCED_SYSTEM_CHECKS = [
+    "django_recaptcha.recaptcha_test_key_error",  # ours (bnmp_portal.checks) knows that no keys means ALTCHA
+    "altcha.W003",  # replay protection is ours, in rows: accounts.captcha
+]

@@ -1,0 +1,134 @@
+"""The mails that tell of a request, and the one that carries a credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+
+from accounts import cpf, outbox, provisional
+from accounts.emails import compose, reachable
+from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
+
+from .models import ExternalSystem, GrantEvent, GrantStatus, RequestEvent, Status
+
+RECEIVED = "request_received"
+#: Mail about an access that carries a provisional password, and mail that carries none.
+CREDENTIAL = "credential"
+GRANTED = "access_granted"
+
+#: What the requester hears when a request comes into a status.
+KIND_FOR = {
+    Status.PENDING: RECEIVED,
+    Status.IN_REVIEW: "request_in_review",
+    Status.RETURNED: "request_returned",
+    Status.APPROVED: "request_approved",
+    Status.COMPLETED: "request_completed",
+    Status.REJECTED: "request_rejected",
+    Status.CANCELLED: "request_cancelled",
+    Status.EXPIRED: "request_expired",
+}
+LABELS = {
+    RECEIVED: "Pedido recebido",
+    "request_in_review": "Pedido em análise",
+    "request_returned": "Pedido devolvido",
+    "request_approved": "Pedido aprovado",
+    "request_completed": "Acesso liberado (ao solicitante)",
+    "request_rejected": "Pedido indeferido",
+    "request_cancelled": "Pedido cancelado",
+    "request_expired": "Pedido expirado",
+}
+
+
+def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """Tell the requester of one move, at the address they gave for it."""
+    event = RequestEvent.objects.select_related(
+        "request__requester", "request__user_type__system", "request__unit", "actor"
+    ).get(pk=mail.object_id)
+    request = event.request
+    context = {
+        "request": request,
+        "event": event,
+        "person": request.requester,
+        "system": request.system,
+        "link": settings.PORTAL_URL + request.get_absolute_url(),
+    }
+    return compose(mail.kind, to=request.requester_email, context=context)
+
+
+def _grant_event(mail: OutgoingMail) -> GrantEvent:
+    event: GrantEvent = GrantEvent.objects.select_related("grant__user", "grant__request", "grant__user_type__system").get(
+        pk=mail.object_id
+    )
+    if event.grant.status != GrantStatus.ACTIVE:
+        raise outbox.SupersededError("O acesso não está mais ativo.")
+    return event
+
+
+def _access_context(event: GrantEvent, person: User) -> dict[str, Any]:
+    grant = event.grant
+    return {
+        "person": person,
+        "grant": grant,
+        "request": grant.request,
+        "system": grant.user_type.system,
+        "login": cpf.formatted(person.cpf),
+        "opened_systems": opened_by_portal_password(),
+        "days": settings.PROVISIONAL_PASSWORD_DAYS,
+    }
+
+
+def opened_by_portal_password() -> list[str]:
+    """Names of the systems that the portal's own password opens."""
+    portal = ExternalSystem.objects.filter(credential=ExternalSystem.Credential.PORTAL, is_active=True)
+    return list(portal.values_list("name", flat=True))
+
+
+def credential(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """Login and provisional password, to the beneficiary's own address. The password is derived here, in memory."""
+    event, person = _grant_event(mail), reachable(mail)
+    assert event.provisional_password_id is not None  # noqa: S101 - the kind is chosen by it
+    password = provisional.reveal(event.provisional_password_id)
+    return compose("credential", to=person.email, context=_access_context(event, person) | {"password": password})
+
+
+def credential_sent(mail: OutgoingMail) -> None:
+    event = GrantEvent.objects.get(pk=mail.object_id)
+    assert event.provisional_password_id is not None  # noqa: S101
+    provisional.mailed(event.provisional_password_id, needed_by_another_mail=_needed_by_another(mail, event))
+
+
+def credential_dropped(mail: OutgoingMail) -> None:
+    """Nobody gets this copy: wipe the nonce; somebody who chose a password meanwhile still hears of the access."""
+    event = GrantEvent.objects.select_related("grant__user").get(pk=mail.object_id)
+    assert event.provisional_password_id is not None  # noqa: S101
+    if not _needed_by_another(mail, event):
+        provisional.forget(event.provisional_password_id)
+    if event.grant.status == GrantStatus.ACTIVE and event.grant.user.has_chosen_password:
+        outbox.owe(GRANTED, recipient=event.grant.user, about=event.pk)
+
+
+def _needed_by_another(mail: OutgoingMail, event: GrantEvent) -> bool:
+    others = GrantEvent.objects.filter(provisional_password=event.provisional_password_id).exclude(pk=event.pk)
+    return OutgoingMail.objects.filter(
+        kind=CREDENTIAL, status=MailStatus.PENDING, object_id__in=others.values("pk")
+    ).exists()
+
+
+def access_granted(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The access is there and the password stays as it is: chosen, mailed before, or set by the other system."""
+    event, person = _grant_event(mail), reachable(mail)
+    live = ProvisionalPassword.objects.filter(user=person, ended_at=None).exclude(mailed_at=None).first()
+    return compose("access_granted", to=person.email, context=_access_context(event, person) | {"provisional": live})
+
+
+def register() -> None:
+    """Called once, by ``RequestsConfig.ready``."""
+    for name, label in LABELS.items():
+        outbox.register(name, outbox.Kind(label, build=about_request))
+    outbox.register(
+        CREDENTIAL,
+        outbox.Kind("Login e senha provisória", build=credential, sent=credential_sent, dropped=credential_dropped),
+    )
+    outbox.register(GRANTED, outbox.Kind("Acesso liberado (a quem vai usar)", build=access_granted))

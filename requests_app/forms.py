@@ -1,0 +1,225 @@
+"""Nova Solicitação, with the source's fields in the source's order, and the decision's form."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db.models import QuerySet
+
+from accounts.models import Employment, User
+from accounts.search import search_bonds
+
+from .models import AccessRequest, ExternalSystem, Status, UserType
+
+NONCE_SALT = "requests_app.forms.nonce"
+PHONE = RegexValidator(
+    r"^\+?[0-9()./ -]{8,25}( ?(r|ramal)\.? ?[0-9]{1,6})?$",
+    "Telefone inválido. Use números, com DDD. Exemplo: (67) 3314-0000.",
+)
+PICK_FROM_LIST = "Escolha a pessoa na lista."
+
+
+def new_nonce(user: User) -> str:
+    """The one-use mark of a form, signed for one person."""
+    return signing.dumps([user.pk, uuid.uuid4().hex], salt=NONCE_SALT)
+
+
+def read_nonce(text: str, user: User) -> uuid.UUID | None:
+    """The mark, if it was made for this person."""
+    try:
+        owner, mark = signing.loads(text, salt=NONCE_SALT)
+        return uuid.UUID(mark) if owner == user.pk else None
+    except (signing.BadSignature, ValueError, TypeError):
+        return None
+
+
+class UserTypeSelect(forms.Select):
+    """Each option says which system it is of, so that the page can show only those of the chosen one."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        if instance := getattr(value, "instance", None):
+            option["attrs"]["data-system"] = str(instance.system_id)
+        return option
+
+
+class UserTypeField(forms.ModelChoiceField):
+    """Grouped by system: without JavaScript the groups say what belongs together."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+    def grouped(self) -> list[Any]:
+        groups: dict[str, list[Any]] = {}
+        for value, label in self.choices:
+            instance = getattr(value, "instance", None)
+            groups.setdefault(instance.system.name if instance else "", []).append((value, label))
+        return [*groups.pop("", []), *groups.items()]
+
+
+class AccessRequestForm(forms.Form):
+    """What a servidor asks, for whom. Name and cargo of the requester are no fields: nothing posted moves them."""
+
+    requester_email = forms.EmailField(
+        label="Email do solicitante",
+        max_length=254,
+        help_text="Informe seu e-mail pessoal do Tribunal. E-mail do cartório não é aceito.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    requester_phone = forms.CharField(
+        label="Telefone do solicitante",
+        max_length=30,
+        validators=[PHONE],
+        help_text="Preferencialmente telefone da instituição, com DDD. Exemplo: (67) 3314-0000.",
+        widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
+    )
+    beneficiary = forms.CharField(
+        label="Efetuar cadastro para",
+        required=False,
+        max_length=20,
+        help_text="Digite a matrícula ou pelo menos 3 letras do nome.",
+    )
+    #: What was typed to find the person: all there is without JavaScript.
+    beneficiary_search = forms.CharField(required=False, max_length=200)
+    user_type = UserTypeField(
+        label="Tipo Usuário",
+        queryset=UserType.objects.none(),
+        widget=UserTypeSelect,
+        empty_label="Escolha",
+        help_text="Escolha o perfil que a pessoa vai usar. Peça só o necessário para o trabalho.",
+    )
+    system = forms.ModelChoiceField(
+        label="Sistema solicitado", queryset=ExternalSystem.objects.none(), empty_label="Escolha"
+    )
+    description = forms.CharField(
+        label="Descrição solicitação",
+        max_length=2000,
+        help_text="Explique para que o acesso será usado e, se houver, informe o ato de designação.",
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+    nonce = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.matches: list[Employment] = []
+        systems = ExternalSystem.objects.filter(is_active=True)
+        self._choose_from("system", systems)
+        self._choose_from(
+            "user_type",
+            UserType.objects.filter(is_active=True, system__is_active=True).select_related("system"),
+        )
+        user_type = self.fields["user_type"]
+        assert isinstance(user_type, UserTypeField)  # noqa: S101 - for the type checker
+        user_type.widget.choices = user_type.grouped()
+        self.initial.setdefault("nonce", new_nonce(user))
+        self.initial.setdefault("requester_email", user.email)
+        self.initial.setdefault("requester_phone", user.phone)
+
+    def _choose_from(self, name: str, queryset: QuerySet[Any]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for the type checker
+        field.queryset = queryset
+
+    @property
+    def chosen(self) -> Employment | None:
+        """The bond that stands in the form, so that the page can say who it is."""
+        return self._bond(self["beneficiary"].value())
+
+    def _bond(self, value: object) -> Employment | None:
+        text = str(value or "")
+        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - what a bigint holds
+            return None
+        return Employment.objects.current().select_related("user", "unit").filter(pk=int(text)).first()
+
+    def search(self) -> None:
+        """Fill ``matches``: the search step for browsers without JavaScript."""
+        self.matches = search_bonds(str(self["beneficiary_search"].value() or ""))
+
+    def clean_requester_email(self) -> str:
+        email: str = self.cleaned_data["requester_email"]
+        if email.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
+            domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
+            raise ValidationError(f"Use o e-mail institucional, que termina em {domains}.")
+        return email
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        self._clean_beneficiary(cleaned)
+        user_type, system = cleaned.get("user_type"), cleaned.get("system")
+        if user_type and system and user_type.system_id != system.pk:
+            self.add_error("user_type", f"Este tipo de usuário não é de {system}. Escolha um da lista deste sistema.")
+        return cleaned
+
+    def _clean_beneficiary(self, cleaned: dict[str, Any]) -> None:
+        if "beneficiary" in self.errors:
+            return
+        posted, typed = cleaned.get("beneficiary"), cleaned.get("beneficiary_search", "").strip()
+        if posted:
+            cleaned["bond"] = self._bond(posted)
+            if cleaned["bond"] is None:
+                self.add_error("beneficiary", "Esta pessoa não está ativa no cadastro. Escolha outra na lista.")
+        elif not typed:
+            self.add_error("beneficiary", "Informe para quem é o acesso: matrícula ou nome.")
+        else:
+            self.search()
+            found = len(self.matches)
+            nobody = "Ninguém foi encontrado com esta matrícula ou este nome. Confira e busque de novo."
+            several = f"{PICK_FROM_LIST[:-1]}: há mais de uma com este nome."
+            self.add_error("beneficiary", nobody if not found else PICK_FROM_LIST if found == 1 else several)
+
+    def clean_nonce(self) -> uuid.UUID | None:
+        return read_nonce(self.cleaned_data["nonce"], self.user)
+
+
+def initial_from(request: AccessRequest) -> dict[str, Any]:
+    """What the form shows when a returned request is corrected."""
+    return {
+        "requester_email": request.requester_email,
+        "requester_phone": request.requester_phone,
+        "beneficiary": request.employment_id,
+        "beneficiary_search": request.beneficiary_name,
+        "user_type": request.user_type_id,
+        "system": request.user_type.system_id,
+        "description": request.description,
+    }
+
+
+class DecisionForm(forms.Form):
+    """What an analyst may do with one request. Who, when and for whom is not posted."""
+
+    to = forms.ChoiceField(
+        choices=[
+            (status.value, status.label)
+            for status in (
+                Status.IN_REVIEW,
+                Status.PENDING,
+                Status.APPROVED,
+                Status.RETURNED,
+                Status.REJECTED,
+                Status.COMPLETED,
+            )
+        ]
+    )
+    note = forms.CharField(
+        label="Motivo",
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text="Obrigatório para devolver ou indeferir. Quem pediu vai ler este texto.",
+    )
+    renew_password = forms.BooleanField(label="Emitir nova senha provisória", required=False)
+
+
+class ReissueForm(forms.Form):
+    """Why a credential is mailed again."""
+
+    note = forms.CharField(
+        label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
+    )

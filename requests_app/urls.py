@@ -1,0 +1,17 @@
+"""The addresses of DESIGN §4 that belong to requests."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("orientacoes/", views.guidance, name="guidance"),
+    path("solicitacoes/", views.RequestList.as_view(), name="request-list"),
+    path("solicitacoes/nova/", views.RequestCreate.as_view(), name="request-create"),
+    path("solicitacoes/<str:protocol>/", views.RequestDetail.as_view(), name="request-detail"),
+    path("solicitacoes/<str:protocol>/corrigir/", views.RequestCorrect.as_view(), name="request-correct"),
+    path("solicitacoes/<str:protocol>/cancelar/", views.RequestCancel.as_view(), name="request-cancel"),
+]

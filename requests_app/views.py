@@ -1,0 +1,216 @@
+"""Mine: asking, following, correcting, cancelling. And the pages that say how."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views import View
+
+from accounts import names
+from accounts.http import UserRequest
+from accounts.models import Employment
+
+from . import workflow
+from .forms import AccessRequestForm, initial_from, read_nonce
+from .models import AccessRequest, ExternalSystem, Status
+
+PAGE = 20
+PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
+STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
+
+
+@login_not_required
+def home(request: HttpRequest) -> HttpResponse:
+    """What the portal is; signed in: what is mine and what I can do."""
+    if not request.user.is_authenticated:
+        return render(request, "requests_app/welcome.html")
+    mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system")
+    grants = request.user.grants.live().select_related("user_type__system", "unit")
+    context = {"requests": mine[:5], "grants": grants, "may_ask": _own_bond(request) is not None}
+    return render(request, "requests_app/home.html", context)
+
+
+@login_not_required
+def guidance(request: HttpRequest) -> HttpResponse:
+    """The source's page: index, the two procedures, dated notices, whom to call."""
+    systems = ExternalSystem.objects.filter(is_active=True).select_related("successor").prefetch_related("notices")
+    return render(request, "requests_app/guidance.html", {"systems": systems})
+
+
+def _own_bond(request: HttpRequest) -> Employment | None:
+    bonds = Employment.objects.current().filter(user=request.user.pk).select_related("unit")
+    return bonds.order_by("started_on", "pk").first()
+
+
+class RequestList(View):
+    """Minhas solicitações: those I made and those that are for me."""
+
+    def get(self, request: UserRequest) -> HttpResponse:
+        found = AccessRequest.objects.visible_to(request.user).select_related("user_type__system")
+        query, status = request.GET.get("q", "").strip()[:100], request.GET.get("status", "")
+        if PROTOCOL.fullmatch(query):
+            found = found.filter(protocol=query)
+        else:
+            for word in names.fold(query).split():
+                found = found.filter(
+                    Q(beneficiary__search_name__contains=f" {word}") | Q(protocol__contains=word)
+                    | Q(beneficiary_matricula__startswith=word)
+                )
+        if status in Status.values:
+            found = found.filter(status=status)
+        page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+        context = {"page": page, "query": query, "status": status, "statuses": Status.choices}
+        return render(request, "requests_app/request_list.html", context)
+
+
+def visible_request(request: UserRequest, protocol: str) -> AccessRequest:
+    """One request of mine by its protocol. Another person's is a 404, as one that is not there."""
+    if not PROTOCOL.fullmatch(protocol):
+        raise Http404
+    mine = AccessRequest.objects.visible_to(request.user)
+    return get_object_or_404(
+        mine.select_related("user_type__system", "requester", "beneficiary", "unit", "employment__user"),
+        protocol=protocol,
+    )
+
+
+class RequestDetail(View):
+    """One request with its history."""
+
+    def get(self, request: UserRequest, protocol: str) -> HttpResponse:
+        access_request = visible_request(request, protocol)
+        context = {
+            "access_request": access_request,
+            "events": access_request.events.select_related("actor"),
+            "may_cancel": workflow.may(request.user, access_request, Status.CANCELLED),
+            "may_correct": workflow.may(request.user, access_request, Status.PENDING),
+        }
+        return render(request, "requests_app/request_detail.html", context)
+
+
+class RequestCreate(View):
+    """Nova Solicitação."""
+
+    def get(self, request: UserRequest) -> HttpResponse:
+        return self.page(request, AccessRequestForm(user=request.user))
+
+    def post(self, request: UserRequest) -> HttpResponse:
+        if "buscar" in request.POST:
+            return self.page(request, searched(request))
+        form = AccessRequestForm(request.POST, user=request.user)
+        if not form.is_valid():
+            return self.page(request, form)
+        asked = workflow.new_request(
+            # A form without a mark of ours was not made by this page: it is one of its own.
+            form_nonce=form.cleaned_data["nonce"] or uuid.uuid4(),
+            requester=request.user,
+            bond=form.cleaned_data["bond"],
+            user_type=form.cleaned_data["user_type"],
+            description=form.cleaned_data["description"],
+            email=form.cleaned_data["requester_email"],
+            phone=form.cleaned_data["requester_phone"],
+        )
+        try:
+            filed = workflow.file(asked)
+        except workflow.MoveRefusedError as refusal:
+            form.add_error(None, str(refusal))
+            return self.page(request, form)
+        if filed is asked:
+            messages.success(
+                request, f"Pedido enviado. Protocolo {filed.protocol}. Você receberá um e-mail a cada mudança."
+            )
+        else:
+            messages.info(request, f"Este formulário já tinha sido enviado. Protocolo {filed.protocol}.")
+        return redirect(filed)
+
+    @classmethod
+    def page(cls, request: HttpRequest, form: AccessRequestForm) -> HttpResponse:
+        context = {"form": form, "own_bond": _own_bond(request), "access_request": None}
+        return render(request, "requests_app/request_form.html", context)
+
+    @classmethod
+    def show_again(cls, request: HttpRequest) -> HttpResponse | None:
+        """The form was open too long: the same text again, if it was this person's form."""
+        if not request.user.is_authenticated or read_nonce(request.POST.get("nonce", ""), request.user) is None:
+            return None
+        messages.warning(request, STALE)
+        return cls.page(request, unvalidated(request))
+
+
+def unvalidated(request: HttpRequest) -> AccessRequestForm:
+    """The form with what was typed and no judgement on it."""
+    typed = {name: request.POST[name] for name in AccessRequestForm.base_fields if name in request.POST}
+    return AccessRequestForm(initial=typed, user=request.user)
+
+
+def searched(request: HttpRequest) -> AccessRequestForm:
+    """The search step without JavaScript: what was typed stays, and there is a list to choose from."""
+    form = unvalidated(request)
+    form.initial.pop("beneficiary", None)
+    form.search()
+    if not form.matches:
+        messages.warning(request, "Ninguém foi encontrado com esta matrícula ou este nome. Confira e busque de novo.")
+    return form
+
+
+class RequestCorrect(View):
+    """A returned request, corrected and put back into the queue; an expired one, reopened."""
+
+    def get(self, request: UserRequest, protocol: str) -> HttpResponse:
+        access_request = visible_request(request, protocol)
+        if not workflow.may(request.user, access_request, Status.PENDING):
+            messages.error(request, "Esta solicitação não pode ser corrigida agora.")
+            return redirect(access_request)
+        form = AccessRequestForm(user=request.user, initial=initial_from(access_request))
+        return self.page(request, form, access_request)
+
+    def post(self, request: UserRequest, protocol: str) -> HttpResponse:
+        access_request = visible_request(request, protocol)
+        if "buscar" in request.POST:
+            return self.page(request, searched(request), access_request)
+        form = AccessRequestForm(request.POST, user=request.user)
+        if not form.is_valid():
+            return self.page(request, form, access_request)
+        corrected = {
+            **workflow.snapshot(form.cleaned_data["bond"]),
+            "requester_email": form.cleaned_data["requester_email"],
+            "requester_phone": form.cleaned_data["requester_phone"],
+            "user_type": form.cleaned_data["user_type"],
+            "description": form.cleaned_data["description"],
+        }
+        for name, value in corrected.items():
+            setattr(access_request, name, value)
+        try:
+            workflow.correct(access_request, by=request.user)
+        except workflow.MoveRefusedError as refusal:
+            form.add_error(None, str(refusal))
+            return self.page(request, form, visible_request(request, protocol))
+        messages.success(request, "Solicitação corrigida. Ela voltou para a fila da Coordenadoria.")
+        return redirect(access_request)
+
+    @classmethod
+    def page(cls, request: HttpRequest, form: AccessRequestForm, access_request: AccessRequest) -> HttpResponse:
+        context: dict[str, Any] = {"form": form, "own_bond": _own_bond(request), "access_request": access_request}
+        return render(request, "requests_app/request_form.html", context)
+
+
+class RequestCancel(View):
+    http_method_names = ("post",)
+
+    def post(self, request: UserRequest, protocol: str) -> HttpResponse:
+        access_request = visible_request(request, protocol)
+        try:
+            workflow.move(access_request.pk, Status.CANCELLED, by=request.user)
+        except workflow.MoveRefusedError as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, "Solicitação cancelada.")
+        return redirect(access_request)

@@ -1,0 +1,361 @@
+"""The workflow: the one table of moves, and the only writers of status, history and grants (DESIGN §6)."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, timedelta
+from enum import Enum
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts import outbox, provisional
+from accounts.models import Employment, ProvisionalPassword, User
+
+from . import emails
+from .models import (
+    ALREADY_ASKED,
+    NOT_YOUR_OWN,
+    AccessGrant,
+    AccessRequest,
+    ExternalSystem,
+    GrantEvent,
+    GrantStatus,
+    ProtocolCounter,
+    RequestEvent,
+    Status,
+    UserType,
+)
+
+
+class Role(Enum):
+    """In which quality somebody acts on one request."""
+
+    ANALYST = "analyst"
+    REQUESTER = "requester"
+    #: Acts in the requester's place where the requester has left the court.
+    BENEFICIARY = "beneficiary"
+    CLOCK = "clock"
+
+
+ANALYST = frozenset({Role.ANALYST})
+THEIR_OWN = frozenset({Role.REQUESTER, Role.BENEFICIARY})
+CLOCK = frozenset({Role.CLOCK})
+
+#: The whole workflow: (from, to) -> who may do it. Any other move is refused.
+MOVES: dict[tuple[Status, Status], frozenset[Role]] = {
+    (Status.PENDING, Status.IN_REVIEW): ANALYST,
+    (Status.IN_REVIEW, Status.PENDING): ANALYST,
+    (Status.PENDING, Status.APPROVED): ANALYST,
+    (Status.IN_REVIEW, Status.APPROVED): ANALYST,
+    (Status.PENDING, Status.RETURNED): ANALYST,
+    (Status.IN_REVIEW, Status.RETURNED): ANALYST,
+    (Status.PENDING, Status.REJECTED): ANALYST,
+    (Status.IN_REVIEW, Status.REJECTED): ANALYST,
+    (Status.APPROVED, Status.REJECTED): ANALYST,
+    (Status.APPROVED, Status.COMPLETED): ANALYST | CLOCK,
+    (Status.PENDING, Status.CANCELLED): THEIR_OWN | CLOCK,
+    (Status.IN_REVIEW, Status.CANCELLED): THEIR_OWN | CLOCK,
+    (Status.RETURNED, Status.CANCELLED): THEIR_OWN | CLOCK,
+    (Status.APPROVED, Status.CANCELLED): THEIR_OWN | CLOCK,
+    (Status.RETURNED, Status.PENDING): THEIR_OWN,
+    (Status.RETURNED, Status.EXPIRED): CLOCK,
+    (Status.EXPIRED, Status.PENDING): THEIR_OWN,
+}
+#: A reason must come with these.
+NEEDS_REASON = frozenset({Status.RETURNED, Status.REJECTED})
+
+
+class MoveRefusedError(Exception):
+    """The move cannot be made; the message is a sentence for the person who tried."""
+
+
+def roles_of(by: User | None, request: AccessRequest) -> frozenset[Role]:
+    """In which qualities a person (None: the clock) acts on this request.
+
+    Whoever asks or benefits is never its analyst, whatever they may do elsewhere (four eyes).
+    """
+    if by is None:
+        return CLOCK
+    if by.pk == request.requester_id:
+        return frozenset({Role.REQUESTER})
+    if by.pk == request.beneficiary_id:
+        return frozenset({Role.BENEFICIARY}) if has_left(request.requester) else frozenset()
+    return ANALYST if by.is_active and by.has_perm("requests_app.decide") else frozenset()
+
+
+def has_left(person: User) -> bool:
+    """Whether somebody has no bond with the court any more."""
+    return not Employment.objects.current().filter(user=person).exists()
+
+
+def may(by: User, request: AccessRequest, to: Status) -> bool:
+    """Whether the table lets this person make this move now; what buttons ask before they are shown."""
+    allowed = MOVES.get((Status(request.status), to), frozenset())
+    return not allowed.isdisjoint(roles_of(by, request))
+
+
+@transaction.atomic
+def file(request: AccessRequest) -> AccessRequest:
+    """Number and store a new request, begin its history and owe the mail that acknowledges it.
+
+    The same form (``form_nonce``) filed again gives back the request it made before. Raises MoveRefusedError if the
+    person already has, or has asked for, the same.
+    """
+    same_form = AccessRequest.objects.filter(form_nonce=request.form_nonce, requester=request.requester)
+    if made := same_form.first():
+        return made
+    if has_left(request.requester):
+        raise MoveRefusedError("Só quem tem vínculo ativo com o Tribunal pode pedir acessos.")
+    refuse_if_impossible(request)
+    try:
+        with transaction.atomic():
+            request.protocol = next_protocol()
+            request.save(force_insert=True)
+    except IntegrityError:
+        # Somebody was quicker: this same form, sent twice at once, or another form that asks for the same.
+        if made := same_form.first():
+            return made
+        raise MoveRefusedError(ALREADY_ASKED) from None
+    event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
+    outbox.owe(emails.RECEIVED, recipient=request.requester, about=event.pk)
+    return request
+
+
+def next_protocol() -> str:
+    """``2026-000123``, in order within the year; the row is locked until the caller's transaction ends."""
+    year = timezone.localdate().year
+    ProtocolCounter.objects.bulk_create([ProtocolCounter(year=year)], ignore_conflicts=True)
+    ProtocolCounter.objects.filter(year=year).update(last=F("last") + 1)
+    return f"{year}-{ProtocolCounter.objects.get(year=year).last:06d}"
+
+
+@transaction.atomic
+def move(
+    pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False
+) -> AccessRequest:
+    """Move one request, record it in the history and owe the mail that tells of it.
+
+    ``by`` None is the clock. ``renew_password``: the approver wants a new provisional password even if the person has
+    chosen one. Raises MoveRefusedError, with a sentence for the person, if the table, the role, the four-eyes rule or
+    the state of things forbids it.
+    """
+    request = AccessRequest.objects.select_for_update(of=("self",)).get(pk=pk)
+    came_from = Status(request.status)
+    _refuse_unless_allowed(request, came_from, to, by)
+    note = note.strip()
+    if to in NEEDS_REASON and not note:
+        raise MoveRefusedError("Escreva o motivo: quem pediu precisa saber o que houve.")
+    if to in {Status.APPROVED, Status.COMPLETED} or came_from == Status.EXPIRED:
+        refuse_if_impossible(request)
+    try:
+        with transaction.atomic():
+            event = _record(request, to, by, note)
+    except IntegrityError:  # reopened while another request for the same was filed
+        raise MoveRefusedError(ALREADY_ASKED) from None
+    if to == Status.APPROVED and request.system.credential == ExternalSystem.Credential.PORTAL:
+        # The portal's own account needs nobody's hand: the clock completes it at once.
+        event = _record(request, Status.COMPLETED, None, "")
+    if request.status == Status.COMPLETED:
+        _grant(request, by, renew_password=renew_password)
+    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester, about=event.pk)
+    return request
+
+
+def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status, by: User | None) -> None:
+    allowed = MOVES.get((came_from, to))
+    if allowed is None:
+        raise MoveRefusedError(
+            f"A solicitação {request.protocol} está “{came_from.label}” e não pode passar para “{to.label}”. "
+            "Talvez outra pessoa já a tenha decidido: abra de novo para ver."
+        )
+    if not allowed.isdisjoint(roles_of(by, request)):
+        return
+    if by is not None and by.pk in {request.requester_id, request.beneficiary_id} and Role.ANALYST in allowed:
+        raise MoveRefusedError(NOT_YOUR_OWN)
+    raise MoveRefusedError("Você não tem permissão para isso.")
+
+
+def refuse_if_impossible(request: AccessRequest) -> None:
+    """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError."""
+    beneficiary, user_type = request.beneficiary, request.user_type
+    if not Employment.objects.current().filter(pk=request.employment_id, user=beneficiary).exists():
+        raise MoveRefusedError("Esta pessoa não tem mais este vínculo com o Tribunal.")
+    if not beneficiary.email:
+        raise MoveRefusedError(
+            "Esta pessoa não tem e-mail no cadastro e não receberia a credencial. Avise a Gestão de Pessoas."
+        )
+    if not (user_type.is_active and user_type.system.is_active):
+        raise MoveRefusedError(f"{user_type} não aceita pedidos no momento.")
+    same = AccessRequest.objects.open().filter(beneficiary=beneficiary, user_type=user_type, unit=request.unit)
+    if other := same.exclude(pk=request.pk).first():
+        raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
+    if AccessGrant.objects.live().filter(user=beneficiary, user_type=user_type, unit=request.unit).exists():
+        raise MoveRefusedError(f"Esta pessoa já tem acesso a {user_type}.")
+
+
+def _record(request: AccessRequest, to: Status, by: User | None, note: str) -> RequestEvent:
+    """Write one move: the row and its line of history."""
+    came_from = request.status
+    request.status = to
+    request.holder = by if to == Status.IN_REVIEW else None
+    if to == Status.RETURNED:
+        request.correct_by = add_business_days(timezone.localdate(), settings.RETURN_DAYS)
+    if to in {Status.APPROVED, Status.REJECTED}:
+        request.decided_by, request.decided_at = by, timezone.now()
+    if to == Status.COMPLETED:
+        request.completed_by = by
+    request.save(update_fields=["status", "holder", "correct_by", "decided_by", "decided_at", "completed_by"])
+    return RequestEvent.objects.create(request=request, from_status=came_from, to_status=to, actor=by, note=note)
+
+
+def _grant(request: AccessRequest, by: User | None, *, renew_password: bool) -> None:
+    """Give what was asked, and owe the beneficiary the mail that says how to get in."""
+    beneficiary = User.objects.select_for_update(of=("self",)).get(pk=request.beneficiary_id)
+    grant = AccessGrant.objects.create(
+        request=request, user=beneficiary, user_type=request.user_type, unit=request.unit
+    )
+    password = None
+    if request.system.credential == ExternalSystem.Credential.PORTAL:
+        password = provisional.issue(beneficiary, by=by, renew=renew_password)
+    _owe_credential(grant, by, "", "", password)
+
+
+def _owe_credential(
+    grant: AccessGrant, by: User | None, came_from: str, note: str, password: ProvisionalPassword | None
+) -> None:
+    event = GrantEvent.objects.create(
+        grant=grant,
+        from_status=came_from,
+        to_status=GrantStatus.ACTIVE,
+        actor=by,
+        note=note,
+        provisional_password=password,
+    )
+    outbox.owe(emails.CREDENTIAL if password else emails.GRANTED, recipient=grant.user, about=event.pk)
+
+
+@transaction.atomic
+def reissue(pk: int, *, by: User, note: str) -> AccessGrant:
+    """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
+
+    Raises MoveRefusedError, with a sentence for the person.
+    """
+    grant = AccessGrant.objects.select_for_update(of=("self",)).get(pk=pk)
+    user = User.objects.select_for_update(of=("self",)).get(pk=grant.user_id)
+    if refusal := _why_not_reissue(by, grant):
+        raise MoveRefusedError(refusal)
+    if not note.strip():
+        raise MoveRefusedError("Escreva o motivo da reemissão.")
+    _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
+    return grant
+
+
+def may_reissue(by: User, grant: AccessGrant) -> bool:
+    """What the button asks before it is shown."""
+    return not _why_not_reissue(by, grant)
+
+
+def _why_not_reissue(by: User, grant: AccessGrant) -> str:
+    if not (by.is_active and by.has_perm("requests_app.decide")):
+        return "Você não tem permissão para isso."
+    if by.pk in {grant.user_id, grant.request.requester_id}:
+        return NOT_YOUR_OWN
+    if grant.status != GrantStatus.ACTIVE:
+        return "Só um acesso ativo tem credencial para reemitir."
+    if grant.user_type.system.credential != ExternalSystem.Credential.PORTAL:
+        return "A senha deste sistema não é emitida pelo portal."
+    if not (grant.user.is_active and grant.user.email):
+        return "Esta pessoa está inativa ou não tem e-mail no cadastro."
+    return ""
+
+
+def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessRequest:
+    """Store what the requester corrected on a returned (or expired) request and put it back into the queue.
+
+    Raises MoveRefusedError.
+    """
+    with transaction.atomic():
+        locked = AccessRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
+        _refuse_unless_allowed(locked, Status(locked.status), Status.PENDING, by)
+        if by.pk != locked.requester_id and request.beneficiary_id != locked.beneficiary_id:
+            raise MoveRefusedError("Só quem pediu pode trocar a pessoa que terá o acesso.")
+        request.status = locked.status
+        refuse_if_impossible(request)
+        try:
+            with transaction.atomic():
+                request.save(update_fields=CORRECTABLE)
+                return move(request.pk, Status.PENDING, by=by, note=note)
+        except IntegrityError:
+            raise MoveRefusedError(ALREADY_ASKED) from None
+
+
+#: What a correction may touch: who asked, and whom for how many, stays.
+CORRECTABLE = (
+    "requester_email",
+    "requester_phone",
+    "beneficiary",
+    "employment",
+    "beneficiary_name",
+    "beneficiary_matricula",
+    "beneficiary_cargo",
+    "beneficiary_lotacao",
+    "user_type",
+    "unit",
+    "description",
+)
+
+
+def expire_overdue() -> int:
+    """The clock: returned requests whose date has passed expire. Returns how many did."""
+    overdue = AccessRequest.objects.filter(status=Status.RETURNED, correct_by__lt=timezone.localdate())
+    expired = 0
+    for pk in overdue.values_list("pk", flat=True):
+        try:
+            move(pk, Status.EXPIRED, by=None)
+        except MoveRefusedError:
+            continue  # corrected a moment ago
+        expired += 1
+    return expired
+
+
+def add_business_days(start: date, days: int) -> date:
+    """``days`` business days later: Saturdays and Sundays do not count."""
+    day = start
+    while days:
+        day += timedelta(days=1)
+        days -= day.weekday() < 5  # noqa: PLR2004 - Monday is 0, Saturday 5
+    return day
+
+
+def new_request(
+    *, form_nonce: uuid.UUID, requester: User, bond: Employment, user_type: UserType, description: str, email: str, phone: str
+) -> AccessRequest:
+    """An unsaved request, with names, cargos and units as they stand now."""
+    own = Employment.objects.current().filter(user=requester).select_related("unit").order_by("started_on").first()
+    return AccessRequest(
+        form_nonce=form_nonce,
+        requester=requester,
+        requester_name=requester.display_name,
+        requester_cargo=own.cargo if own else "",
+        requester_lotacao=str(own.unit) if own else "",
+        requester_email=email,
+        requester_phone=phone,
+        user_type=user_type,
+        description=description,
+        **snapshot(bond),
+    )
+
+
+def snapshot(bond: Employment) -> dict[str, object]:
+    """What a request keeps of the beneficiary's bond."""
+    return {
+        "beneficiary": bond.user,
+        "employment": bond,
+        "beneficiary_name": bond.user.display_name,
+        "beneficiary_matricula": bond.matricula,
+        "beneficiary_cargo": bond.cargo,
+        "beneficiary_lotacao": str(bond.unit),
+    }
