@@ -52,6 +52,10 @@ def triggers_of(rule: Rule, vendor: str) -> Iterator[tuple[str, str]]:
         for verb, when in (("update", ""), ("delete", young)):
             name = f"{table}_no_{verb}"
             yield name, f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+        # INSERT OR REPLACE deletes without asking the trigger for DELETE.
+        name = f"{table}_no_replace"
+        taken = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"
+        yield name, f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {taken} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
 
 
 FUNCTION = "portal_refuse_change"

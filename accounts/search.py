@@ -41,13 +41,15 @@ def search_bonds(query: str, *, limit: int = 20) -> list[Employment]:
     """
     query = query[:LONGEST_QUERY].replace("\0", "").encode(errors="ignore").decode().strip()
     if DIGITS.isdisjoint(query):
-        wanted = Q(matricula=query)
+        wanted = [Q(matricula=query)]
         fragments = list(dict.fromkeys(names.fold(query).split()))
         if sum(map(len, fragments)) >= LEAST_LETTERS:
-            wanted |= _has_words(fragments)
+            wanted.append(_has_words(fragments))
     else:
-        wanted = Q(matricula__gte=query, matricula__lt=query + LAST)
-    candidates = Employment.objects.current().filter(wanted).values("pk")[:CANDIDATES]
+        wanted = [Q(matricula__gte=query, matricula__lt=query + LAST)]
+    # One query for each, for an OR over two tables would use the index of neither.
+    current = Employment.objects.current().values_list("pk", flat=True)
+    candidates = {pk for condition in wanted for pk in current.filter(condition)[:CANDIDATES]}
     found = Employment.objects.filter(pk__in=candidates).select_related("user", "unit")
     return list(found.order_by("user__search_name", "matricula")[:limit])
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+import logging
+from collections.abc import Callable
 
-from . import outbox, resets
+from celery import shared_task
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from . import outbox, resets, throttle
+
+log = logging.getLogger(__name__)
+
+
+def forget_what_is_over() -> None:
+    """Sessions and counts of tries that say nothing any more."""
+    throttle.forget_old()
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
+
+
+#: What each sweep does before it sends; other apps add theirs in ``AppConfig.ready``.
+CHORES: list[Callable[[], object]] = [resets.handle_all, forget_what_is_over]
 
 
 def sweep() -> int:
-    """Look up who asked for a reset, then send all that is due; returns how many mails went out."""
-    resets.handle_all()
+    """Do the chores, then send all that is due; returns how many mails went out."""
+    for chore in CHORES:
+        try:
+            chore()
+        except Exception:  # one that fails must not keep the mail back
+            log.exception("Chore %s failed", chore.__name__)
     return outbox.send_due()
 
 

@@ -285,6 +285,8 @@ RECAPTCHA_VERIFY_REQUEST_TIMEOUT = 3
 if bool(RECAPTCHA_PUBLIC_KEY) != bool(RECAPTCHA_PRIVATE_KEY):
     raise stop("RECAPTCHA_PUBLIC_KEY e RECAPTCHA_PRIVATE_KEY andam juntas: defina as duas ou nenhuma.")
 ALTCHA_HMAC_SECRET = hashlib.sha256(b"altcha:" + SECRET_KEY.encode()).hexdigest()
+#: A bounded search: half a second on a desktop with two cores, one or two on a cheap telephone.
+ALTCHA_CHALLENGE = {"algorithm": "PBKDF2/SHA-256", "cost": 4000, "max_number": 1000, "expires_seconds": 600}
 ALTCHA_REPLAY_PROTECTION = False  # a cache may forget: used challenges are rows (accounts.captcha)
 
 # --- Web ------------------------------------------------------------------------------------------------------------

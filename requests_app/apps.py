@@ -11,13 +11,14 @@ class RequestsConfig(AppConfig):
     verbose_name = "Solicitações"
 
     def ready(self) -> None:
-        from accounts import history
+        from accounts import history, tasks
 
-        from . import emails, models
+        from . import emails, models, workflow
 
         history.append_only(models.RequestEvent)
         history.append_only(models.GrantEvent)
         emails.register()
+        tasks.CHORES.append(workflow.expire_overdue)
         post_migrate.connect(make_groups, sender=self)
 
 

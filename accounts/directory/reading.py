@@ -76,11 +76,11 @@ def read(content: bytes, *, encoding: str | None = None) -> Reading:
         if [names.fold(cell) for cell in cells] == folded:
             continue
         by_column = {column: cells[place] if place < len(cells) else "" for column, place in places.items()}
-        if any(cell.strip() for cell in cells[len(header) :]):
-            sentence = f"há {len(cells)} células, mas o cabeçalho tem {len(header)} colunas."
-            reading.refused.append(refuse(line, by_column, Reason.CELLS_TOO_MANY, sentence))
-            continue
         outcome = check(line, by_column)
+        # A blank cell too many may be a separator at the end of each line; or all cells after an odd one are shifted.
+        if len(cells) > len(header) and (isinstance(outcome, Refused) or any(map(str.strip, cells[len(header) :]))):
+            sentence = f"há {len(cells)} células, mas o cabeçalho tem {len(header)} colunas."
+            outcome = refuse(line, by_column, Reason.CELLS_TOO_MANY, sentence)
         if isinstance(outcome, Row):
             checked.append(outcome)
         else:

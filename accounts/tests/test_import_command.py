@@ -1,0 +1,162 @@
+"""``manage.py import_directory``: what it prints, what it leaves, its exit status."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import Employment, User
+from accounts.tests.test_directory import EXAMPLE, PERSON, hr_file, person
+
+pytestmark = pytest.mark.django_db
+
+
+def run(file: Path, *options: str) -> tuple[int, str]:
+    """Exit status and everything that a terminal would show."""
+    out = StringIO()
+    try:
+        call_command("import_directory", str(file), *options, stdout=out)
+    except CommandError as error:
+        return error.returncode, f"{out.getvalue()}{error}\n"
+    return 0, out.getvalue()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "servidores.csv"
+    path.write_text(hr_file(*[person(number) for number in range(10)]))
+    return path
+
+
+def test_a_file_without_faults_is_applied(file: Path) -> None:
+    status, output = run(file)
+
+    assert status == 0
+    assert output == (
+        "Arquivo em UTF-8, separado por ponto e vírgula.\n"
+        "Unidades: 1 novas, 0 alteradas.\n"
+        "Pessoas: 10 novas, 0 alteradas, 0 sem mudança.\n"
+        "Vínculos: 10 novos, 0 alterados, 0 encerrados por não estarem no arquivo, 0 sem mudança.\n"
+        "CPFs corrigidos com os zeros que faltavam no início: 0.\n"
+        "Linhas recusadas: 0.\n"
+        "Importação aplicada.\n"
+    )
+    assert User.objects.count() == 10
+
+
+def test_refused_lines_are_told_with_their_reason_and_the_rest_is_applied() -> None:
+    status, output = run(EXAMPLE)
+
+    assert status == 3
+    assert "  Linha 129, matrícula 200127: o CPF está errado: os dois últimos números não conferem.\n" in output
+    assert "  Linha 134: falta a matrícula.\n" in output
+    assert "  Linha 11: ***.666.617-**\n" in output
+    assert "Linhas recusadas: 12." in output
+    assert Employment.objects.count() == 128
+
+
+def test_no_whole_cpf_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "trocadas.csv"
+    file.write_text(hr_file(PERSON | {"MATRÍCULA": "52998224725", "CPF": "012345"}, person(1, CPF="52998224726"), person(2)))
+
+    for output in (run(file)[1], run(EXAMPLE)[1]):
+        assert "Linhas recusadas: " in output
+        assert not re.search(r"[0-9]{11}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", output)
+
+
+def test_a_dry_run_prints_the_same_plan_and_writes_nothing() -> None:
+    dry_status, dry_output = run(EXAMPLE, "--dry-run")
+
+    assert not User.objects.exists()
+    assert "Simulação: nada foi aplicado." in dry_output
+    status, output = run(EXAMPLE)
+    assert (dry_status, dry_output.replace("Simulação: nada foi aplicado.", "Importação aplicada.")) == (status, output)
+
+
+def test_a_second_run_says_that_nothing_changed(file: Path) -> None:
+    run(file)
+
+    status, output = run(file)
+
+    assert status == 0
+    assert "Pessoas: 0 novas, 0 alteradas, 10 sem mudança." in output
+    assert "Vínculos: 0 novos, 0 alterados, 0 encerrados por não estarem no arquivo, 10 sem mudança." in output
+
+
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_too_many_departures_are_refused_until_allowed(file: Path, dry_run: list[str]) -> None:
+    run(file)
+    file.write_text(hr_file(*[person(number) for number in range(4)]))
+
+    status, output = run(file, *dry_run)
+
+    assert status == 1
+    assert output.endswith(
+        "O arquivo encerraria 6 de 10 vínculos, e o limite é 5. Confira se o arquivo está completo. "
+        "Se estiver, use --allow-departures 6. Nada foi aplicado.\n"
+    )
+    assert not Employment.objects.exclude(ended_on=None).exists()
+    assert run(file, "--allow-departures", "6")[0] == 0
+    assert Employment.objects.exclude(ended_on=None).count() == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "O arquivo está vazio."),
+        (b"PK\x03\x04", "O arquivo é uma planilha do Excel"),
+        (b"NOME;CPF\nMARIA;1\n", "Faltam colunas no cabeçalho do arquivo: MATRÍCULA, CARGO, CÓD. LOTAÇÃO"),
+    ],
+)
+def test_a_file_that_cannot_be_used_leaves_one_line(tmp_path: Path, content: bytes, sentence: str) -> None:
+    file = tmp_path / "ruim.csv"
+    file.write_bytes(content)
+
+    status, output = run(file)
+
+    assert status == 1
+    assert output.startswith(sentence)
+    assert output.endswith("Nada foi aplicado.\n")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["nao-existe.csv", "."])
+def test_a_file_that_is_not_there_leaves_one_line(tmp_path: Path, name: str) -> None:
+    status, output = run(tmp_path / name)
+
+    assert status == 1
+    assert "não pôde ser lido" in output
+    assert output.count("\n") == 1
+
+
+def test_a_file_in_which_every_line_is_refused_applies_nothing(file: Path) -> None:
+    run(file)
+    file.write_text(hr_file(person(1, CPF="1")))
+
+    status, output = run(file)
+
+    assert status == 1
+    assert "  Linha 2, matrícula 000001: o CPF tem menos de 11 números." in output
+    assert output.endswith("Nenhuma linha do arquivo pôde ser usada. Nada foi aplicado.\n")
+    assert not Employment.objects.exclude(ended_on=None).exists()
+
+
+def test_an_encoding_can_be_told(file: Path) -> None:
+    file.write_bytes(hr_file(PERSON | {"NOME": "CONCEIÇÃO"}).encode("cp850"))
+
+    assert run(file, "--encoding", "cp850")[0] == 0
+    assert User.objects.get().name == "CONCEIÇÃO"
+    assert run(file, "--encoding", "klingon")[1].startswith("A codificação 'klingon' não existe.")
+
+
+def test_columns_that_nobody_knows_are_listed(file: Path) -> None:
+    file.write_text(hr_file(PERSON, header=["SIGLA", *PERSON, "\x1b[2JX"]))
+
+    status, output = run(file)
+
+    assert status == 0
+    assert r"Colunas que não são usadas: 'SIGLA', '\x1b[2JX'." in output

@@ -1,0 +1,59 @@
+"""What the pages and the mails need beyond Django's own tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.forms import BaseForm
+from django.template.context import RequestContext
+from django.utils.safestring import SafeString, mark_safe
+
+from requests_app.emails import opened_by_portal_password
+
+register = template.Library()
+
+
+@register.simple_tag
+def portal_systems() -> list[str]:
+    """Names of the systems that the portal's own password opens."""
+    return opened_by_portal_password()
+
+
+@register.simple_tag(takes_context=True)
+def current_if(context: RequestContext, *names: str) -> SafeString:
+    """The attribute that marks a link of the menu as the page one is on."""
+    match = getattr(context.get("request"), "resolver_match", None)
+    return mark_safe('aria-current="page"' if match is not None and match.url_name in names else "")
+
+
+@register.inclusion_tag("_error_summary.html")
+def error_summary(form: BaseForm, kept: str = "", **anchors: str) -> dict[str, Any]:
+    """What is wrong with a form, each line a link to its field.
+
+    ``kept`` is the sentence about what was typed. ``anchors`` gives the id of a field's element where it is not the
+    field's own.
+    """
+    faults = [
+        {
+            "label": "" if name not in form.fields else form[name].label,
+            "anchor": anchors.get(name) or _anchor(form, name),
+            "message": message,
+        }
+        for name, messages in form.errors.items()
+        for message in messages
+    ]
+    fields = len(form.errors.keys() - {"__all__"})
+    return {"faults": faults, "fields": fields, "kept": kept}
+
+
+def _anchor(form: BaseForm, name: str) -> str:
+    if name not in form.fields or form[name].is_hidden:
+        return ""
+    return form[name].id_for_label or f"div_{form[name].auto_id}"
+
+
+@register.filter
+def without_full_stop(text: str) -> str:
+    """A reason somebody typed, ready to stand inside a sentence."""
+    return text.strip().rstrip(".").rstrip()

@@ -1,0 +1,307 @@
+"""From the approval to the person who is in: one mail, one password, and nothing of it left behind (DESIGN §7, §8)."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
+from django.utils import timezone
+
+from accounts import outbox, passwords, provisional, secret_keys
+from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent
+from accounts.tests.factories import PASSWORD, EmploymentFactory
+from requests_app import workflow
+from requests_app.models import AccessGrant, GrantStatus, Status
+
+from .factories import UserTypeFactory, analyst, request_in
+
+pytestmark = pytest.mark.django_db
+PROVISIONAL = re.compile(r"\b[a-z2-7]{4}(?:-[a-z2-7]{4}){3}\b")
+
+
+def approve(bond=None, **options):
+    """An approved request of a system that the portal's password opens; returns its grant."""
+    request = request_in(Status.PENDING, bond=bond or EmploymentFactory(user__password=make_password(None)))
+    return workflow.move(request.pk, Status.APPROVED, by=analyst(), **options).grant
+
+
+def credential_mail(grant):
+    return OutgoingMail.objects.get(kind="credential", object_id=grant.events.latest("pk").pk)
+
+
+def passwords_in(sink, grant):
+    """The provisional password of each mail to the person that carries one."""
+    found = [PROVISIONAL.findall(delivery.text()) for delivery in sink.to(grant.user.email)]
+    return [codes[0] for codes in found if codes]
+
+
+def subjects(sink, grant):
+    return [delivery.message["Subject"] for delivery in sink.to(grant.user.email)]
+
+
+def signs_in(user, password):
+    return authenticate(None, username=user.cpf, password=password) == user
+
+
+def choose(user, password="uma frase longa e minha", rf=None):
+    """What the reset and the gear do in the end."""
+    from django.test import RequestFactory
+
+    return passwords.choose(
+        user.pk,
+        password,
+        may=lambda _locked: True,
+        kind=SecurityEvent.Kind.PASSWORD_RESET,
+        request=RequestFactory().get("/"),
+    )
+
+
+def as_if_the_worker_died_before_recording(mail, nonce):
+    """The server has the mail; the row does not know yet."""
+    OutgoingMail.objects.filter(pk=mail.pk).update(
+        status=MailStatus.PENDING, sent_at=None, lease_until=timezone.now() - timedelta(seconds=1)
+    )
+    ProvisionalPassword.objects.filter(ended_at=None).update(nonce=nonce, mailed_at=None, lapses_at=None)
+
+
+def test_the_mailed_login_and_password_sign_in_and_must_be_changed(smtp_sink):
+    grant = approve()
+    outbox.send_due()
+    (mail,) = smtp_sink.to(grant.user.email)
+    (password,) = passwords_in(smtp_sink, grant)
+    cpf = grant.user.cpf
+    assert f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}" in mail.text()
+    assert password in mail.text("html")
+    assert password not in mail.message["Subject"]
+    grant.user.refresh_from_db()
+    assert signs_in(grant.user, password)
+    assert grant.user.must_change_password
+
+
+def test_the_credential_goes_to_the_persons_own_address_and_nobody_elses(smtp_sink):
+    grant = approve()
+    outbox.send_due()
+    others = [delivery for delivery in smtp_sink.deliveries if grant.user.email not in delivery.recipients]
+    assert [delivery.recipients for delivery in others] == [[grant.request.requester_email]]
+    assert not PROVISIONAL.search(others[0].message.as_string())
+
+
+def test_it_lapses_seven_days_after_the_server_took_the_mail_not_after_the_decision(smtp_sink, settings):
+    grant = approve()
+    ProvisionalPassword.objects.update(created_at=timezone.now() - timedelta(days=6))
+    assert ProvisionalPassword.objects.get().lapses_at is None
+    outbox.send_due()
+    live = ProvisionalPassword.objects.get()
+    week = timedelta(days=settings.PROVISIONAL_PASSWORD_DAYS)
+    assert week - timedelta(minutes=1) < live.lapses_at - timezone.now() <= week
+    assert not live.has_lapsed
+    assert grant.user.provisional_passwords.get() == live
+
+
+def test_the_nonce_is_gone_once_the_mail_is_sent(smtp_sink):
+    approve()
+    assert ProvisionalPassword.objects.get().nonce != ""
+    outbox.send_due()
+    assert ProvisionalPassword.objects.get().nonce == ""
+
+
+def test_two_approvals_before_the_mail_carry_one_password(smtp_sink):
+    bond = EmploymentFactory(user__password=make_password(None))
+    grant, _other = approve(bond), approve(bond)
+    outbox.send_due()
+    first, second = passwords_in(smtp_sink, grant)
+    assert first == second
+    assert signs_in(bond.user, first)
+    assert ProvisionalPassword.objects.get().nonce == ""
+
+
+def test_a_second_approval_after_the_mail_kills_no_password_and_points_to_the_first(smtp_sink):
+    bond = EmploymentFactory(user__password=make_password(None))
+    grant = approve(bond)
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    approve(bond)
+    outbox.send_due()
+    assert passwords_in(smtp_sink, grant) == [password]
+    assert len(smtp_sink.to(bond.user.email)) == 2
+    assert "senha provisória" in smtp_sink.to(bond.user.email)[1].text()
+    assert signs_in(bond.user, password)
+
+
+def test_an_approval_after_the_password_lapsed_brings_a_new_one(smtp_sink):
+    bond = EmploymentFactory(user__password=make_password(None))
+    grant = approve(bond)
+    outbox.send_due()
+    ProvisionalPassword.objects.update(lapses_at=timezone.now() - timedelta(minutes=1))
+    approve(bond)
+    outbox.send_due()
+    old, new = passwords_in(smtp_sink, grant)
+    assert (signs_in(bond.user, old), signs_in(bond.user, new)) == (False, True)
+
+
+def test_an_approval_never_replaces_a_password_that_somebody_chose(smtp_sink):
+    bond = EmploymentFactory()
+    grant = approve(bond)
+    outbox.send_due()
+    assert passwords_in(smtp_sink, grant) == []
+    assert len(smtp_sink.to(bond.user.email)) == 1
+    assert signs_in(bond.user, PASSWORD)
+    assert not ProvisionalPassword.objects.exists()
+
+
+def test_the_approver_may_ask_for_a_new_one(smtp_sink):
+    bond = EmploymentFactory()
+    grant = approve(bond, renew_password=True)
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert (signs_in(bond.user, PASSWORD), signs_in(bond.user, password)) == (False, True)
+
+
+def test_a_copy_after_a_crash_is_the_same_mail(smtp_sink):
+    grant = approve()
+    mail, nonce = credential_mail(grant), ProvisionalPassword.objects.get().nonce
+    outbox.send_due()
+    as_if_the_worker_died_before_recording(mail, nonce)
+    outbox.send_due()
+    first, copy = smtp_sink.to(grant.user.email)
+    assert first.message["Message-ID"] == copy.message["Message-ID"]
+    assert len(set(passwords_in(smtp_sink, grant))) == 1
+    grant.user.refresh_from_db()
+    assert signs_in(grant.user, passwords_in(smtp_sink, grant)[0])
+
+
+def test_no_copy_goes_out_after_the_person_signed_in_and_changed_it(smtp_sink):
+    grant = approve()
+    mail, nonce = credential_mail(grant), ProvisionalPassword.objects.get().nonce
+    outbox.send_due()
+    as_if_the_worker_died_before_recording(mail, nonce)
+    choose(grant.user)
+    outbox.send_due()
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.SUPERSEDED
+    assert len(passwords_in(smtp_sink, grant)) == 1
+    assert signs_in(grant.user, "uma frase longa e minha")
+
+
+def test_who_chose_a_password_before_the_mail_left_still_hears_of_the_access(smtp_sink):
+    grant = approve()
+    choose(grant.user)
+    outbox.send_due()
+    assert passwords_in(smtp_sink, grant) == []
+    assert credential_mail(grant).status == MailStatus.SUPERSEDED
+    assert any("Acesso liberado" in subject for subject in subjects(smtp_sink, grant))
+    assert signs_in(grant.user, "uma frase longa e minha")
+
+
+def test_a_mail_overtaken_by_a_reissue_never_goes_out(smtp_sink):
+    grant = approve()
+    overtaken = credential_mail(grant)
+    workflow.reissue(grant.pk, by=analyst(), note="pedido por telefone")
+    outbox.send_due()
+    overtaken.refresh_from_db()
+    assert overtaken.status == MailStatus.SUPERSEDED
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, password)
+
+
+def test_a_reissue_after_the_mail_makes_the_first_password_useless(smtp_sink):
+    grant = approve()
+    outbox.send_due()
+    workflow.reissue(grant.pk, by=analyst(), note="não chegou")
+    outbox.send_due()
+    old, new = passwords_in(smtp_sink, grant)
+    assert (signs_in(grant.user, old), signs_in(grant.user, new)) == (False, True)
+
+
+def test_a_mail_overtaken_by_a_revocation_never_goes_out(smtp_sink):
+    grant = approve()
+    AccessGrant.objects.update(status=GrantStatus.REVOKED)
+    outbox.send_due()
+    assert credential_mail(grant).status == MailStatus.SUPERSEDED
+    assert smtp_sink.to(grant.user.email) == []
+    assert ProvisionalPassword.objects.get().nonce == ""
+
+
+def test_a_mail_to_somebody_who_was_deactivated_meanwhile_never_goes_out(smtp_sink):
+    grant = approve()
+    grant.user.is_active = False
+    grant.user.save()
+    outbox.send_due()
+    assert smtp_sink.to(grant.user.email) == []
+
+
+def test_a_key_rotated_before_the_copy_gives_the_same_password(smtp_sink, settings):
+    grant = approve()
+    mail, nonce = credential_mail(grant), ProvisionalPassword.objects.get().nonce
+    outbox.send_due()
+    as_if_the_worker_died_before_recording(mail, nonce)
+    settings.SECRETS_KEYS = ["k" * 40, *settings.SECRETS_KEYS]
+    outbox.send_due()
+    first, copy = passwords_in(smtp_sink, grant)
+    assert first == copy
+
+
+def test_a_key_that_was_taken_away_sends_no_wrong_password(smtp_sink, settings):
+    grant = approve()
+    settings.SECRETS_KEYS = ["k" * 40]
+    outbox.send_due()
+    mail = credential_mail(grant)
+    assert (mail.status, "reemita" in mail.error) == (MailStatus.SUPERSEDED, True)
+    assert smtp_sink.to(grant.user.email) == []
+
+
+def test_a_refused_recipient_wipes_the_nonce_and_the_next_approval_brings_a_new_password(smtp_sink):
+    bond = EmploymentFactory(user__password=make_password(None))
+    smtp_sink.refuse = "550 caixa inexistente"
+    grant = approve(bond)
+    outbox.send_due()
+    assert credential_mail(grant).status == MailStatus.FAILED
+    assert ProvisionalPassword.objects.get().nonce == ""
+    smtp_sink.refuse = None
+    approve(bond)
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(bond.user, password)
+
+
+def test_the_other_systems_mail_says_that_it_sends_its_own_password(smtp_sink):
+    request = request_in(Status.APPROVED, user_type=UserTypeFactory(system__credential="OWN"))
+    grant = workflow.move(request.pk, Status.COMPLETED, by=analyst()).grant
+    outbox.send_due()
+    (mail,) = smtp_sink.to(grant.user.email)
+    assert not PROVISIONAL.search(mail.text())
+    assert not ProvisionalPassword.objects.exists()
+
+
+def test_the_derived_password_is_eighty_bits_of_an_alphabet_without_lookalikes():
+    version = secret_keys.newest_version()
+    made = {secret_keys.provisional_password(secret_keys.new_nonce(), version) for _ in range(200)}
+    assert len(made) == 200
+    assert all(PROVISIONAL.fullmatch(password) for password in made)
+
+
+def test_the_same_nonce_and_key_give_the_same_password_and_another_key_another(settings):
+    nonce, version = secret_keys.new_nonce(), secret_keys.newest_version()
+    password = secret_keys.provisional_password(nonce, version)
+    assert secret_keys.provisional_password(nonce, version) == password
+    settings.SECRETS_KEYS = ["k" * 40]
+    assert secret_keys.provisional_password(nonce, secret_keys.newest_version()) != password
+    with pytest.raises(secret_keys.KeyGoneError):
+        secret_keys.provisional_password(nonce, version)
+
+
+def test_one_live_provisional_password_for_each_person():
+    bond = EmploymentFactory(user__password=make_password(None))
+    approve(bond)
+    with pytest.raises(Exception, match="provisional_password_one_live_per_person|UNIQUE"):
+        ProvisionalPassword.objects.create(user=bond.user, key_version="x")
+
+
+def test_ending_it_leaves_nothing_to_derive():
+    grant = approve()
+    provisional.end(grant.user)
+    live = ProvisionalPassword.objects.get()
+    assert (live.nonce, live.ended_at is not None) == ("", True)
