@@ -58,7 +58,7 @@ venv-dev: venv
 
 # The settings are those of production, as .env.example gives them, with keys made for the occasion.
 check: venv-dev
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --output-format concise .
 	$(BIN)/ruff check .
 	$(BIN)/djangofmt --check templates
 	$(BIN)/djangofmt check templates

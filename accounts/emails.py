@@ -40,7 +40,12 @@ def reachable(mail: OutgoingMail) -> User:
 def password_reset(mail: OutgoingMail) -> EmailMultiAlternatives:
     """The link, signed now: it never stands in a row."""
     user = reachable(mail)
-    context = {"person": user, "link": resets.link_for(user), "first": not user.has_usable_password()}
+    context = {
+        "person": user,
+        "link": resets.link_for(user),
+        "first": not user.has_usable_password(),
+        "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
+    }
     return compose("password_reset", to=user.email, context=context)
 
 

@@ -18,15 +18,42 @@ INVALID_CPF = "CPF inválido. Confira os números e digite de novo."
 TYPED_PASSWORD_MAX = 1024
 
 
-class CpfField(forms.CharField):
+class OneValueInput(forms.widgets.Input):
+    """Sees when its field came more than once; Django would take the last (GitLab CVE-2023-7028)."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        values = data.getlist(name) if hasattr(data, "getlist") else []
+        return values if len(values) > 1 else super().value_from_datadict(data, files, name)
+
+    def format_value(self, value: Any) -> str | None:
+        return ", ".join(value) if isinstance(value, list) else super().format_value(value)
+
+
+class OneTextInput(OneValueInput, forms.TextInput):
+    pass
+
+
+class OnePasswordInput(OneValueInput, forms.PasswordInput):
+    pass
+
+
+class OneValueField(forms.CharField):
+    def to_python(self, value: Any) -> str:
+        if isinstance(value, list):
+            raise ValidationError("Este campo veio mais de uma vez. Digite um valor só.", code="several")
+        text: str = super().to_python(value)
+        return text
+
+
+class CpfField(OneValueField):
     """Eleven digits, typed with or without punctuation."""
 
     def __init__(self, **kwargs: Any) -> None:
-        widget = forms.TextInput(attrs={"inputmode": "numeric", "maxlength": "40"})
+        widget = OneTextInput(attrs={"inputmode": "numeric", "maxlength": "40"})
         super().__init__(widget=widget, **kwargs)
 
     def to_python(self, value: Any) -> str:
-        typed: str = super().to_python(value)
+        typed = super().to_python(value)
         if typed in self.empty_values:
             return typed
         digits = cpf_rules.clean(typed)
@@ -35,11 +62,11 @@ class CpfField(forms.CharField):
         return digits
 
 
-class PasswordField(forms.CharField):
+class PasswordField(OneValueField):
     """A password as it was typed: not stripped, masked, and never written back into a page."""
 
     def __init__(self, *, autocomplete: str, **kwargs: Any) -> None:
-        widget = forms.PasswordInput(attrs={"autocomplete": autocomplete, "autocapitalize": "none", "data-password": ""})
+        widget = OnePasswordInput(attrs={"autocomplete": autocomplete, "autocapitalize": "none", "data-password": ""})
         super().__init__(widget=widget, strip=False, max_length=TYPED_PASSWORD_MAX, **kwargs)
         self.error_messages["max_length"] = f"Use no máximo {settings.PASSWORD_MAX_LENGTH} caracteres."
 
@@ -76,6 +103,7 @@ class NewPasswordForm(forms.Form):
     new_password1 = PasswordField(
         label="Nova Senha",
         autocomplete="new-password",
+        help_text="Por favor digite sua nova senha.",
         error_messages={"required": "Por favor digite sua nova senha."},
     )
     new_password2 = PasswordField(

@@ -142,5 +142,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         response: HttpResponse | None = show_again(request)
         if response is not None:
             return response
-    back = request.path if request.resolver_match else reverse("home")
+    can_be_opened = request.resolver_match and (view_class is None or hasattr(view_class, "get"))
+    back = request.path if can_be_opened else reverse("home")
     return render(request, "403_csrf.html", {"back": back}, status=403)

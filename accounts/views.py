@@ -113,11 +113,13 @@ class Login(View):
         return cls.page(request, LoginForm(initial={"username": request.POST.get("username", "")[:40]}))
 
 
+@public  # whose session has ended already must not be sent through the door to an address that takes no GET
 class Logout(View):
     http_method_names = ("post",)
 
-    def post(self, request: UserRequest) -> HttpResponse:
-        security.record(SecurityEvent.Kind.SIGNED_OUT, user=request.user, actor=request.user, request=request)
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            security.record(SecurityEvent.Kind.SIGNED_OUT, user=request.user, actor=request.user, request=request)
         logout(request)
         messages.success(request, "Você saiu do portal.")
         return redirect(settings.LOGOUT_REDIRECT_URL)
@@ -167,23 +169,19 @@ class ForgotPasswordSent(TemplateView):
     template_name = "accounts/forgot_password_sent.html"
 
 
-class LinkResponseMixin(View):
-    """Pages around the mailed link: no address of theirs leaves by Referer."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        response = super().dispatch(request, *args, **kwargs)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
-
-
 @public
-class PasswordResetLink(LinkResponseMixin):
-    """The mailed address. Opening it, as mail scanners do, spends nothing."""
+class PasswordResetLink(View):
+    """The mailed address. Opening it, as mail scanners do, spends nothing; its token leaves by no Referer.
+
+    The form's own page keeps the portal's policy: under ``no-referrer`` browsers post ``Origin: null``, which the
+    CSRF check must refuse, and no token stands in that page's address.
+    """
 
     def get(self, request: HttpRequest, uid: str, token: str) -> HttpResponse:
-        if resets.open_link(uid, token, request.session):
-            return redirect("password-reset-new")
-        return dead_link(request)
+        holds = resets.open_link(uid, token, request.session)
+        response = redirect("password-reset-new") if holds else dead_link(request)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
 
 
 def dead_link(request: HttpRequest) -> HttpResponse:
@@ -192,7 +190,7 @@ def dead_link(request: HttpRequest) -> HttpResponse:
 
 @public
 @secret_posts
-class PasswordResetNew(LinkResponseMixin):
+class PasswordResetNew(View):
     """Nova Senha, Repetir Senha. Only this POST spends the link."""
 
     def get(self, request: HttpRequest) -> HttpResponse:

@@ -335,7 +335,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"redact": {"()": "bnmp_portal.logs.Redact"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
     "root": {"handlers": ["stderr"], "level": text("LOG_LEVEL", "INFO")},
     # Django's own handler would mail tracebacks, with what a person typed in them.
     "loggers": {"django": {"handlers": [], "propagate": True}},

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
-import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from gunicorn.glogging import Logger
+
+from bnmp_portal.logs import Redact
 
 wsgi_app = "bnmp_portal.wsgi:application"
 bind = os.environ.get("PORTAL_BIND", "127.0.0.1:8000")
@@ -39,28 +38,7 @@ errorlog = "-"
 # No query string, no referrer, no user agent: who looked for whom is nobody's business.
 access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms %(p)s'
 
-RESET_LINK = re.compile(r"(/redefinir-senha/+)(?!nova/?(?:[\s\"'?#]|$))[^\s\"'?#]+", re.IGNORECASE)
-
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def redacted(line: str) -> str:
-    """The line without the secret part of a password reset link, however it was escaped, and still one line."""
-    if "%" in line and RESET_LINK.search(unquote(line)):
-        line = unquote(line)
-    return CONTROL.sub("?", RESET_LINK.sub(r"\1…", line))
-
-
-class Redact(logging.Filter):
-    """For both logs: gunicorn's error log names the whole address of a request that failed."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted(record.getMessage()), ()
-        return True
-
-
-class RedactingLogger(Logger):  # type: ignore[misc] - gunicorn comes without types
+class RedactingLogger(Logger):  # type: ignore[misc]  # gunicorn comes without types
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         for log in (self.error_log, self.access_log):

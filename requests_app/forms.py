@@ -63,6 +63,14 @@ class UserTypeField(forms.ModelChoiceField):
         return [*groups.pop("", []), *groups.items()]
 
 
+class TextField(forms.CharField):
+    """Several lines. A browser counts a line break as one character, and posts two."""
+
+    def to_python(self, value: Any) -> str:
+        text: str = super().to_python(value)
+        return text.replace("\r\n", "\n")
+
+
 class AccessRequestForm(forms.Form):
     """What a servidor asks, for whom. Name and cargo of the requester are no fields: nothing posted moves them."""
 
@@ -76,7 +84,7 @@ class AccessRequestForm(forms.Form):
         label="Telefone do solicitante",
         max_length=30,
         validators=[PHONE],
-        help_text="Preferencialmente telefone da instituição, com DDD. Exemplo: (67) 3314-0000.",
+        help_text="Com DDD. Exemplo: (67) 3314-0000.",
         widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
     )
     beneficiary = forms.CharField(
@@ -97,7 +105,7 @@ class AccessRequestForm(forms.Form):
     system = forms.ModelChoiceField(
         label="Sistema solicitado", queryset=ExternalSystem.objects.none(), empty_label="Escolha"
     )
-    description = forms.CharField(
+    description = TextField(
         label="Descrição solicitação",
         max_length=2000,
         help_text="Explique para que o acesso será usado e, se houver, informe o ato de designação.",
@@ -158,7 +166,7 @@ class AccessRequestForm(forms.Form):
         return cleaned
 
     def _clean_beneficiary(self, cleaned: dict[str, Any]) -> None:
-        if "beneficiary" in self.errors:
+        if {"beneficiary", "beneficiary_search"} & self.errors.keys():
             return
         posted, typed = cleaned.get("beneficiary"), cleaned.get("beneficiary_search", "").strip()
         if posted:
@@ -207,7 +215,7 @@ class DecisionForm(forms.Form):
             )
         ]
     )
-    note = forms.CharField(
+    note = TextField(
         label="Motivo",
         required=False,
         max_length=2000,
@@ -220,6 +228,6 @@ class DecisionForm(forms.Form):
 class ReissueForm(forms.Form):
     """Why a credential is mailed again."""
 
-    note = forms.CharField(
+    note = TextField(
         label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
     )

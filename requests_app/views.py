@@ -139,10 +139,15 @@ class RequestCreate(View):
     @classmethod
     def show_again(cls, request: HttpRequest) -> HttpResponse | None:
         """The form was open too long: the same text again, if it was this person's form."""
-        if not request.user.is_authenticated or read_nonce(request.POST.get("nonce", ""), request.user) is None:
+        if not is_own_form(request):
             return None
         messages.warning(request, STALE)
         return cls.page(request, unvalidated(request))
+
+
+def is_own_form(request: HttpRequest) -> bool:
+    """Whether what was posted comes from a form that was made for this person."""
+    return request.user.is_authenticated and read_nonce(request.POST.get("nonce", ""), request.user) is not None
 
 
 def unvalidated(request: HttpRequest) -> AccessRequestForm:
@@ -167,13 +172,14 @@ class RequestCorrect(View):
     def get(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
         if not workflow.may(request.user, access_request, Status.PENDING):
-            messages.error(request, "Esta solicitação não pode ser corrigida agora.")
-            return redirect(access_request)
+            return self.refused(request, access_request)
         form = AccessRequestForm(user=request.user, initial=initial_from(access_request))
         return self.page(request, form, access_request)
 
     def post(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
+        if not workflow.may(request.user, access_request, Status.PENDING):
+            return self.refused(request, access_request)
         if "buscar" in request.POST:
             return self.page(request, searched(request), access_request)
         form = AccessRequestForm(request.POST, user=request.user)
@@ -196,10 +202,23 @@ class RequestCorrect(View):
         messages.success(request, "Solicitação corrigida. Ela voltou para a fila da Coordenadoria.")
         return redirect(access_request)
 
+    def refused(self, request: HttpRequest, access_request: AccessRequest) -> HttpResponse:
+        messages.error(request, "Esta solicitação não pode ser corrigida agora.")
+        return redirect(access_request)
+
     @classmethod
     def page(cls, request: HttpRequest, form: AccessRequestForm, access_request: AccessRequest) -> HttpResponse:
         context: dict[str, Any] = {"form": form, "own_bond": _own_bond(request), "access_request": access_request}
         return render(request, "requests_app/request_form.html", context)
+
+    @classmethod
+    def show_again(cls, request: UserRequest) -> HttpResponse | None:
+        """As for a new request."""
+        if not is_own_form(request):
+            return None
+        access_request = visible_request(request, request.resolver_match.kwargs["protocol"])
+        messages.warning(request, STALE)
+        return cls.page(request, unvalidated(request), access_request)
 
 
 class RequestCancel(View):

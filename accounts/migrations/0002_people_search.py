@@ -4,11 +4,11 @@ On PostgreSQL, a later AlterField of ``search_name`` or ``matricula`` drops the 
 On SQLite, the triggers that keep the full-text table are made in ``post_migrate`` (``accounts.search``).
 """
 
-from django.contrib.postgres.operations import TrigramExtension
 from django.db import migrations
 
 FORWARDS = {
     "postgresql": (
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm",  # stays when this is reversed: others may use it
         'ALTER TABLE accounts_user ALTER COLUMN search_name TYPE text COLLATE "C"',
         'ALTER TABLE accounts_employment ALTER COLUMN matricula TYPE varchar(10) COLLATE "C"',
         "CREATE INDEX accounts_user_search_name_words ON accounts_user USING gin (search_name gin_trgm_ops)",
@@ -48,4 +48,4 @@ def drop_indexes(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [("accounts", "0001_initial")]
-    operations = [TrigramExtension(), migrations.RunPython(make_indexes, drop_indexes)]
+    operations = [migrations.RunPython(make_indexes, drop_indexes)]

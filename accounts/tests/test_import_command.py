@@ -61,7 +61,9 @@ def test_refused_lines_are_told_with_their_reason_and_the_rest_is_applied() -> N
 
 def test_no_whole_cpf_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "trocadas.csv"
-    file.write_text(hr_file(PERSON | {"MATRÍCULA": "52998224725", "CPF": "012345"}, person(1, CPF="52998224726"), person(2)))
+    file.write_text(
+        hr_file(PERSON | {"MATRÍCULA": "52998224725", "CPF": "012345"}, person(1, CPF="52998224726"), person(2))
+    )
 
     for output in (run(file)[1], run(EXAMPLE)[1]):
         assert "Linhas recusadas: " in output
@@ -160,3 +162,8 @@ def test_columns_that_nobody_knows_are_listed(file: Path) -> None:
 
     assert status == 0
     assert r"Colunas que não são usadas: 'SIGLA', '\x1b[2JX'." in output
+
+
+def test_verbosity_0_leaves_only_the_exit_status(file: Path) -> None:
+    assert run(file, "--verbosity", "0") == (0, "")
+    assert User.objects.count() == 10

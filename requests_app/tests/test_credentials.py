@@ -127,7 +127,7 @@ def test_a_second_approval_after_the_mail_kills_no_password_and_points_to_the_fi
     outbox.send_due()
     assert passwords_in(smtp_sink, grant) == [password]
     assert len(smtp_sink.to(bond.user.email)) == 2
-    assert "senha provisória" in smtp_sink.to(bond.user.email)[1].text()
+    assert "A senha é a provisória que enviamos" in smtp_sink.to(bond.user.email)[1].text()
     assert signs_in(bond.user, password)
 
 

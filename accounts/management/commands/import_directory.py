@@ -32,7 +32,8 @@ class Command(BaseCommand):
         try:
             reading = directory.read(self._content(file), encoding=options["encoding"])
             plan = directory.plan(reading)
-            self._report(reading, plan)
+            if options["verbosity"]:
+                self._report(reading, plan)
             if not reading.rows:
                 raise CommandError("Nenhuma linha do arquivo pôde ser usada. Nada foi aplicado.")
             if options["dry_run"]:
@@ -43,7 +44,8 @@ class Command(BaseCommand):
                 done = "Importação aplicada."
         except directory.DirectoryError as error:
             raise CommandError(f"{error} Nada foi aplicado.") from error
-        self.stdout.write(self.style.SUCCESS(done))
+        if options["verbosity"]:
+            self.stdout.write(self.style.SUCCESS(done))
         if plan.refused:
             raise CommandError(f"Linhas recusadas: {len(plan.refused)}. Corrija-as e importe de novo.", returncode=3)
 

@@ -1,0 +1,471 @@
+"""The one throttle: how long guessing takes, by what it is counted, and whom it spares."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+import time_machine
+from django.core import signing
+from django.db import connection, connections
+from django.utils import timezone
+
+from accounts import throttle
+from accounts.models import SecurityEvent, ThrottleCount
+from accounts.tests.captcha_solver import solve
+from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
+
+NOBODY = cpf_of(9_000_000)
+WRONG = "jabuticaba no quintal alheio"
+START = "2026-03-02 12:00:00+00:00"
+#: Made here, so that a change of the real ones is no change of these tests.
+LIMIT = throttle.Limit("test", 3, timedelta(minutes=30), timedelta(minutes=1), timedelta(minutes=10))
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(START, tick=False) as traveller:
+        yield traveller
+
+
+def sign_in(client, cpf, password=PASSWORD, **headers):
+    return client.post("/entrar/", {"username": cpf, "password": password}, **headers)
+
+
+def entered(client, cpf, **headers):
+    return sign_in(client, cpf, **headers).status_code == 302
+
+
+def guess(make_client, cpf, times, **headers):
+    for _ in range(times):
+        sign_in(make_client(), cpf, WRONG, **headers)
+
+
+def count(limit, what):
+    row = ThrottleCount.objects.filter(scope=limit.scope, key=throttle.digest(what)).first()
+    return row.count if row else 0
+
+
+# --- How the waits grow ---------------------------------------------------------------------------------------------
+def test_the_first_tries_are_free_and_each_one_more_waits_twice_as_long(db, clock):
+    assert [throttle.take(LIMIT, "one") for _ in range(3)] == [0, 0, 0]
+
+    for minutes in (1, 2, 4, 8, 10, 10):
+        assert throttle.take(LIMIT, "one") == minutes * 60
+        clock.shift(timedelta(minutes=minutes, seconds=-1))
+        assert throttle.take(LIMIT, "one") == 1
+        clock.shift(timedelta(seconds=1))
+        assert throttle.take(LIMIT, "one") == 0
+
+
+def test_knocking_while_waiting_makes_the_wait_no_longer(db, clock):
+    for _ in range(3):
+        throttle.take(LIMIT, "one")
+    for _ in range(50):
+        throttle.take(LIMIT, "one")
+
+    clock.shift(timedelta(minutes=1))
+
+    assert throttle.take(LIMIT, "one") == 0
+
+
+def test_after_a_quiet_window_the_free_tries_are_back(db, clock):
+    for _ in range(2):
+        throttle.take(LIMIT, "one")
+    clock.shift(timedelta(minutes=30))
+
+    assert [throttle.take(LIMIT, "one") for _ in range(3)] == [0, 0, 0]
+    assert throttle.take(LIMIT, "one") > 0
+
+
+def test_the_window_runs_from_the_last_try_so_that_slow_guessing_is_counted_too(db, clock):
+    for _ in range(3):
+        assert throttle.take(LIMIT, "one") == 0
+        clock.shift(timedelta(minutes=29))
+
+    # The third try waits its minute; that is over by now, and the fourth doubles the wait.
+    assert throttle.take(LIMIT, "one") == 0
+    assert throttle.take(LIMIT, "one") == 120
+
+
+def test_a_wait_is_told_in_whole_seconds_and_never_as_none(db, clock):
+    for _ in range(3):
+        throttle.take(LIMIT, "one")
+    clock.shift(timedelta(seconds=59, milliseconds=900))
+
+    assert throttle.take(LIMIT, "one") == 1
+
+
+def test_tries_at_one_thing_do_not_slow_another(db, clock):
+    for _ in range(5):
+        throttle.take(LIMIT, "one")
+
+    assert throttle.take(LIMIT, "two") == 0
+    assert throttle.take(throttle.SEARCH, "one") == 0
+
+
+def test_many_years_of_guessing_overflow_nothing(db, clock):
+    throttle.take(LIMIT, "one")
+    ThrottleCount.objects.update(count=2_000_000_000)
+
+    assert throttle.take(LIMIT, "one") == 0
+    assert throttle.take(LIMIT, "one") == 600
+
+
+def test_fault_14_what_was_typed_does_not_stand_in_the_row(make_client, db):
+    person = UserFactory()
+    guess(make_client, person.cpf, 2, REMOTE_ADDR="198.51.100.77")
+
+    rows = str(list(ThrottleCount.objects.values()))
+
+    assert ThrottleCount.objects.count() == 2
+    assert person.cpf not in rows
+    assert "198.51.100.77" not in rows
+    assert {len(row.key) for row in ThrottleCount.objects.all()} == {64}
+
+
+def test_the_digest_is_keyed_so_that_nobody_without_the_key_can_try_all_cpfs(db, settings):
+    mine = throttle.digest(NOBODY)
+    settings.SECRETS_KEYS = ["another-key-of-the-tests-and-of-nothing-else-0123456789"]
+
+    assert throttle.digest(NOBODY) != mine
+
+
+def test_old_counts_are_forgotten_and_young_ones_kept(db, clock):
+    throttle.take(LIMIT, "old")
+    clock.shift(timedelta(days=2))
+    throttle.take(LIMIT, "young")
+
+    throttle.forget_old()
+
+    assert (count(LIMIT, "old"), count(LIMIT, "young")) == (0, 1)
+
+
+# --- At the door ----------------------------------------------------------------------------------------------------
+def test_asvs_6_3_1_the_sixth_try_at_one_cpf_waits_though_the_password_is_right(make_client, db, clock):
+    person = UserFactory()
+    guess(make_client, person.cpf, 5)
+
+    assert not entered(make_client(), person.cpf)
+    clock.shift(timedelta(seconds=59))
+    assert not entered(make_client(), person.cpf)
+    clock.shift(timedelta(seconds=1))
+    assert entered(make_client(), person.cpf)
+
+
+def test_asvs_6_3_1_the_fifth_try_with_the_right_password_gets_in(make_client, db, clock):
+    person = UserFactory()
+    guess(make_client, person.cpf, 4)
+
+    assert entered(make_client(), person.cpf)
+
+
+def test_guesses_from_many_addresses_at_one_cpf_are_counted_together(make_client, db, clock):
+    person = UserFactory()
+    for host in range(1, 6):
+        guess(make_client, person.cpf, 1, REMOTE_ADDR=f"198.51.100.{host}")
+
+    assert not entered(make_client(), person.cpf, REMOTE_ADDR="203.0.113.1")
+
+
+def test_punctuation_is_no_second_count(make_client, db, clock):
+    person = UserFactory(cpf="52998224725")
+    for written in ("52998224725", "529.982.247-25", " 529982247-25", "529.982.24725", "5 2 9 9 8 2 2 4 7 2 5"):
+        sign_in(make_client(), written, WRONG)
+
+    assert not entered(make_client(), person.cpf)
+
+
+def test_asvs_6_3_1_guesses_at_many_cpfs_from_one_address_wait_too(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "SIGN_IN_ADDRESS", LIMIT)
+    person = UserFactory()
+    for number in range(3):
+        guess(make_client, cpf_of(9_000_100 + number), 1, REMOTE_ADDR="198.51.100.7")
+
+    assert not entered(make_client(), person.cpf, REMOTE_ADDR="198.51.100.7")
+    assert entered(make_client(), person.cpf, REMOTE_ADDR="198.51.100.8")
+
+
+def test_a_hundred_slips_behind_one_address_stop_nobody(db, clock):
+    assert [throttle.take(throttle.SIGN_IN_ADDRESS, "198.51.100.7") for _ in range(100)] == [0] * 100
+    assert throttle.take(throttle.SIGN_IN_ADDRESS, "198.51.100.7") == 60
+
+
+def test_fault_14_a_success_clears_the_cpfs_count_and_not_the_addresss(make_client, db, clock):
+    person = UserFactory()
+    guess(make_client, person.cpf, 3, REMOTE_ADDR="198.51.100.7")
+
+    assert entered(make_client(), person.cpf, REMOTE_ADDR="198.51.100.7")
+
+    assert count(throttle.SIGN_IN, person.cpf) == 0
+    assert count(throttle.SIGN_IN_ADDRESS, "198.51.100.7") == 4
+
+
+def test_fault_7_the_throttle_is_the_same_for_a_cpf_that_is_nobodys(make_client, db, clock):
+    person = UserFactory()
+    for cpf in (person.cpf, NOBODY):
+        guess(make_client, cpf, 6)
+
+    told = SecurityEvent.objects.filter(kind=SecurityEvent.Kind.THROTTLED)
+    assert set(told.values_list("typed_digest", flat=True)) == {throttle.digest(person.cpf), throttle.digest(NOBODY)}
+    known, unknown = (ThrottleCount.objects.get(key=throttle.digest(cpf)) for cpf in (person.cpf, NOBODY))
+    assert (
+        (known.count, known.blocked_until)
+        == (unknown.count, unknown.blocked_until)
+        == (
+            5,
+            timezone.now() + timedelta(minutes=1),
+        )
+    )
+
+
+def test_nist_3_2_2_guessing_at_one_cpf_for_a_whole_day_gets_fewer_than_two_hundred_tries(db, clock):
+    answered, end = 0, timezone.now() + timedelta(days=1)
+    while timezone.now() < end:
+        wait = throttle.take(throttle.SIGN_IN, NOBODY)
+        answered += not wait
+        clock.shift(timedelta(seconds=wait))
+
+    assert answered < 200
+
+
+# --- A device that is known -----------------------------------------------------------------------------------------
+def test_strangers_who_guess_do_not_lock_out_the_device_that_signed_in_before(make_client, db, clock):
+    person = UserFactory()
+    own, other = make_client(), make_client()
+    assert entered(own, person.cpf)
+    own.post("/sair/")
+    guess(make_client, person.cpf, 20)
+
+    assert not entered(other, person.cpf)
+    assert entered(own, person.cpf)
+
+
+def test_a_known_device_has_a_limit_of_its_own(make_client, db, clock):
+    person = UserFactory()
+    own = make_client()
+    assert entered(own, person.cpf)
+    own.post("/sair/")
+    for _ in range(5):
+        sign_in(own, person.cpf, WRONG)
+
+    assert not entered(own, person.cpf)
+    assert entered(make_client(), person.cpf)  # and it locks nobody else out
+
+
+def test_a_success_on_the_known_device_leaves_the_strangers_waiting(make_client, db, clock):
+    person = UserFactory()
+    own = make_client()
+    entered(own, person.cpf)
+    guess(make_client, person.cpf, 5)
+
+    assert entered(own, person.cpf)
+
+    assert not entered(make_client(), person.cpf)
+
+
+@pytest.fixture
+def locked(make_client, db, clock):
+    person = UserFactory()
+    guess(make_client, person.cpf, 5)
+    return person
+
+
+def test_a_device_of_another_person_opens_nothing(make_client, locked):
+    client = make_client()
+    assert entered(client, UserFactory().cpf)
+    client.post("/sair/")
+
+    assert throttle.DEVICE_COOKIE in client.cookies
+    assert not entered(client, locked.cpf)
+
+
+def marks(person):
+    """Cookies that nobody of ours made, or made for something else."""
+    good = [throttle.digest(person.cpf), "0123456789abcdef"]
+    real = signing.dumps(good, salt=throttle.DEVICE_COOKIE)
+    return {
+        "signed with another key": signing.dumps(good, key="guessed", salt=throttle.DEVICE_COOKIE),
+        "signed for something else": signing.dumps(good, salt="another"),
+        "changed": ("B" if real[0] == "A" else "A") + real[1:],
+        "unsigned": real.rpartition(":")[0],
+        "of somebody else": signing.dumps([throttle.digest(NOBODY), "0123"], salt=throttle.DEVICE_COOKIE),
+        "a number": signing.dumps(7, salt=throttle.DEVICE_COOKIE),
+        "too many parts": signing.dumps([*good, 1], salt=throttle.DEVICE_COOKIE),
+        "text": signing.dumps("x", salt=throttle.DEVICE_COOKIE),
+        "garbage": "\x00:;é:x",
+        "nothing": "",
+        "1 kB of colons": ":" * 1000,
+    }
+
+
+@pytest.mark.parametrize("name", marks(UserFactory.build()))
+def test_a_forged_device_opens_nothing_and_breaks_nothing(make_client, locked, name):
+    client = make_client()
+    client.cookies[throttle.DEVICE_COOKIE] = marks(locked)[name]
+
+    response = sign_in(client, locked.cpf)
+
+    assert response.status_code == 200
+    assert "_auth_user_id" not in client.session
+    # The plain count was asked: nothing was counted for a device.
+    assert ThrottleCount.objects.filter(scope=throttle.SIGN_IN.scope).count() == 1
+
+
+def test_a_devices_mark_is_good_for_half_a_year_and_no_longer(make_client, db, clock):
+    person = UserFactory()
+    own = make_client()
+    entered(own, person.cpf)
+    mark = own.cookies[throttle.DEVICE_COOKIE].value
+
+    clock.shift(timedelta(days=179))
+    own.cookies[throttle.DEVICE_COOKIE] = mark
+    guess(make_client, person.cpf, 5)
+    assert entered(own, person.cpf)
+
+    clock.shift(timedelta(days=2))
+    own.cookies[throttle.DEVICE_COOKIE] = mark
+    guess(make_client, person.cpf, 5)
+    assert not entered(own, person.cpf)
+
+
+def test_the_devices_cookie_tells_no_cpf_and_is_out_of_reach_of_scripts(client, db):
+    person = UserFactory()
+
+    cookie = sign_in(client, person.cpf).cookies[throttle.DEVICE_COOKIE]
+
+    owner, _device = signing.loads(cookie.value, salt=throttle.DEVICE_COOKIE)
+    assert owner == throttle.digest(person.cpf)
+    assert person.cpf not in cookie.value
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+
+
+def test_a_wrong_password_makes_no_device_known(client, db):
+    assert throttle.DEVICE_COOKIE not in sign_in(client, UserFactory().cpf, WRONG).cookies
+
+
+# --- Whom a request comes from --------------------------------------------------------------------------------------
+def test_fault_14_an_address_that_the_client_writes_itself_moves_nothing(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "SIGN_IN_ADDRESS", LIMIT)
+    person = UserFactory()
+    for number in range(3):
+        guess(make_client, cpf_of(9_000_200 + number), 1, HTTP_X_FORWARDED_FOR=f"203.0.113.{number}")
+
+    assert not entered(make_client(), person.cpf, HTTP_X_FORWARDED_FOR="203.0.113.99")
+    assert count(LIMIT, "127.0.0.1") == 3
+
+
+def test_fault_14_behind_our_proxy_the_address_is_the_one_that_the_proxy_saw(
+    make_client, db, clock, monkeypatch, settings
+):
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    monkeypatch.setattr(throttle, "SIGN_IN_ADDRESS", LIMIT)
+    person = UserFactory()
+    for number in range(3):
+        forwarded = f"203.0.113.{number}, 198.51.100.7"  # the left is what the client wrote
+        guess(make_client, cpf_of(9_000_300 + number), 1, HTTP_X_FORWARDED_FOR=forwarded)
+
+    assert not entered(make_client(), person.cpf, HTTP_X_FORWARDED_FOR="203.0.113.99, 198.51.100.7")
+    assert entered(make_client(), person.cpf, HTTP_X_FORWARDED_FOR="198.51.100.7, 203.0.113.99")
+
+
+# --- The other doors ------------------------------------------------------------------------------------------------
+def ask_reset(client, cpf, **headers):
+    return client.post("/esqueci-a-senha/", {"cpf": cpf, "captcha": solve()}, **headers)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_fault_7_a_cpf_is_asked_for_three_times_an_hour_and_then_told_how_long_to_wait(make_client, db, clock, known):
+    cpf = UserFactory().cpf if known else NOBODY
+    assert [ask_reset(make_client(), cpf).status_code for _ in range(3)] == [302] * 3
+
+    clock.shift(timedelta(minutes=10, seconds=30))
+    response = ask_reset(make_client(), cpf)
+
+    assert response.status_code == 429
+    assert "Muitas tentativas em pouco tempo. Aguarde 50 minutos e tente de novo." in response.content.decode()
+    assert f'value="{cpf}"' in response.content.decode()
+    clock.shift(timedelta(minutes=50))
+    assert ask_reset(make_client(), cpf).status_code == 302
+
+
+def test_one_address_cannot_ask_for_everybody(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "RESET_ADDRESS", LIMIT)
+    for number in range(3):
+        ask_reset(make_client(), cpf_of(9_000_400 + number), REMOTE_ADDR="198.51.100.7")
+
+    assert ask_reset(make_client(), NOBODY, REMOTE_ADDR="198.51.100.7").status_code == 429
+    assert ask_reset(make_client(), NOBODY, REMOTE_ADDR="198.51.100.8").status_code == 302
+
+
+def test_asvs_2_4_1_a_search_that_a_machine_makes_is_told_to_wait(client, db, clock):
+    bond = EmploymentFactory()
+    client.force_login(bond.user)
+    answers = [client.get("/pessoas/busca/", {"q": bond.matricula}) for _ in range(121)]
+
+    assert [answer.status_code for answer in answers] == [200] * 120 + [429]
+    assert answers[0].json()["results"]
+    assert answers[-1].json()["results"] == []
+    assert "Aguarde" in answers[-1].json()["error"]
+    assert answers[-1]["Retry-After"] == "10"
+
+
+def test_one_persons_searching_does_not_slow_anothers(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "SEARCH", LIMIT)
+    busy, other = make_client(), make_client()
+    busy.force_login(UserFactory())
+    other.force_login(UserFactory())
+    for _ in range(4):
+        busy.get("/pessoas/busca/?q=123")
+
+    assert busy.get("/pessoas/busca/?q=123").status_code == 429
+    assert other.get("/pessoas/busca/?q=123").status_code == 200
+
+
+# --- At once --------------------------------------------------------------------------------------------------------
+def at_once(number, work):
+    """What ``number`` threads get that begin together, each on a connection of its own."""
+    start = Barrier(number)
+
+    def run(_place):
+        try:
+            start.wait(10)
+            return work()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))
+
+
+def test_fault_17_tries_at_once_are_counted_each(transactional_db):
+    waits = at_once(8, lambda: throttle.take(LIMIT, "one"))
+
+    assert sorted(wait > 0 for wait in waits) == [False] * 3 + [True] * 5
+    assert count(LIMIT, "one") == 3
+
+
+def test_guesses_at_once_get_no_more_answers_than_guesses_in_a_row(transactional_db, make_client):
+    person = UserFactory()
+
+    at_once(8, lambda: sign_in(make_client(), person.cpf, WRONG).status_code)
+
+    kinds = SecurityEvent.Kind
+    assert SecurityEvent.objects.filter(kind=kinds.SIGN_IN_FAILED).count() == 5
+    assert SecurityEvent.objects.filter(kind=kinds.THROTTLED).count() == 3
+
+
+def test_a_count_that_is_cleared_at_the_very_moment_of_a_try_breaks_nothing(transactional_db):
+    """Somebody signs in on one device while another try at the same CPF is being counted."""
+    throttle.take(LIMIT, "one")
+
+    def cleared_meanwhile(execute, sql, params, many, context):
+        if "FOR UPDATE" in sql:
+            at_once(1, lambda: throttle.clear(LIMIT, "one"))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(cleared_meanwhile):
+        assert throttle.take(LIMIT, "one") == 0
