@@ -10,6 +10,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import history
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,11 +27,16 @@ def health_live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def health_ready(_request: HttpRequest) -> JsonResponse:
-    """200 if the database answers, else 503. The broker is no condition: mail waits in the outbox without it."""
+    """200 if the database answers and guards its history, else 503.
+
+    The broker is no condition: mail waits in the outbox without it.
+    """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        missing = history.missing_triggers(connection)
     except Error:
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "unavailable"}, status=503, headers={"Retry-After": "5"})
+    if missing:
+        logger.error("History is not guarded, run migrate: %s", ", ".join(missing))
+        return JsonResponse({"status": "history is not guarded"}, status=503, headers={"Retry-After": "5"})
     return JsonResponse({"status": "ok"})

@@ -29,19 +29,20 @@ def current_if(context: RequestContext, *names: str) -> SafeString:
 
 @register.inclusion_tag("_error_summary.html")
 def error_summary(form: BaseForm, kept: str = "", **anchors: str) -> dict[str, Any]:
-    """What is wrong with a form, each line a link to its field.
+    """What is wrong with a form, in the order of the page, each line a link to its field.
 
     ``kept`` is the sentence about what was typed. ``anchors`` gives the id of a field's element where it is not the
     field's own.
     """
+    order = ["__all__", *form.fields]
     faults = [
         {
-            "label": "" if name not in form.fields else form[name].label,
+            "label": form[name].label if name in form.fields else "",
             "anchor": anchors.get(name) or _anchor(form, name),
             "message": message,
         }
-        for name, messages in form.errors.items()
-        for message in messages
+        for name in sorted(form.errors, key=order.index)
+        for message in form.errors[name]
     ]
     fields = len(form.errors.keys() - {"__all__"})
     return {"faults": faults, "fields": fields, "kept": kept}
