@@ -23,7 +23,9 @@ def compose(name: str, *, to: str, context: dict[str, Any]) -> EmailMultiAlterna
     message = EmailMultiAlternatives(
         subject, render_to_string(f"emails/{name}/body.txt", everything), to=[to], reply_to=[help_desk.email]
     )
-    message.attach_alternative(render_to_string(f"emails/{name}/body.html", everything | {"subject": subject}), "text/html")
+    message.attach_alternative(
+        render_to_string(f"emails/{name}/body.html", everything | {"subject": subject}), "text/html"
+    )
     return message
 
 
@@ -58,7 +60,5 @@ def password_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 def register() -> None:
     """Called once, by ``AccountsConfig.ready``."""
-    outbox.register(
-        "password_reset", outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE)
-    )
+    outbox.register("password_reset", outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
     outbox.register("password_changed", outbox.Kind("Aviso de senha alterada", build=password_changed))

@@ -41,8 +41,7 @@ class OneValueField(forms.CharField):
     def to_python(self, value: Any) -> str:
         if isinstance(value, list):
             raise ValidationError("Este campo veio mais de uma vez. Digite um valor só.", code="several")
-        text: str = super().to_python(value)
-        return text
+        return super().to_python(value) or ""
 
 
 class CpfField(OneValueField):

@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 REFUSAL = "history rows are not changed or deleted"
+ABORT = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,21 @@ def triggers_of(rule: Rule, vendor: str) -> Iterator[tuple[str, str]]:
         young = f" WHEN (OLD.at > now() - interval '{rule.kept_days} days')" if rule.kept_days else ""
         for verb, when in (("update", ""), ("delete", young)):
             name = f"{table}_no_{verb}"
-            yield name, f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW{when} EXECUTE FUNCTION {FUNCTION}()"
+            yield (
+                name,
+                f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW{when} EXECUTE FUNCTION {FUNCTION}()",
+            )
         name = f"{table}_no_truncate"
         yield name, f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table} EXECUTE FUNCTION {FUNCTION}()"
     else:
         young = f" WHEN OLD.at > datetime('now', '-{rule.kept_days} days')" if rule.kept_days else ""
         for verb, when in (("update", ""), ("delete", young)):
             name = f"{table}_no_{verb}"
-            yield name, f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+            yield name, f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} {ABORT}"
         # INSERT OR REPLACE deletes without asking the trigger for DELETE.
         name = f"{table}_no_replace"
-        taken = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"
-        yield name, f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {taken} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+        taken = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"  # noqa: S608 - our own table's name
+        yield name, f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {taken} {ABORT}"
 
 
 FUNCTION = "portal_refuse_change"

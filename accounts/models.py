@@ -238,9 +238,7 @@ class OutgoingMail(models.Model):
                 | (~Q(status=MailStatus.SENT) & Q(sent_at=None)),
             ),
         )
-        indexes = (
-            models.Index(name="outgoing_mail_due", fields=("next_at",), condition=Q(status=MailStatus.PENDING)),
-        )
+        indexes = (models.Index(name="outgoing_mail_due", fields=("next_at",), condition=Q(status=MailStatus.PENDING)),)
 
     def __str__(self) -> str:
         return f"mensagem {self.uuid}"

@@ -84,7 +84,7 @@ def owe(kind: str, *, recipient: User, about: int) -> None:
 
 def ring_on_commit() -> None:
     """One wake for each transaction, however many mails it owes."""
-    if all(callback is not ring for _sids, callback, _robust in connection.run_on_commit):
+    if all(entry[1] is not ring for entry in connection.run_on_commit):
         transaction.on_commit(ring, robust=True)
 
 
@@ -149,11 +149,7 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     """
     kind = KINDS[mail.kind]
     try:
-        if kind.lives and database_time() - mail.created_at > kind.lives:
-            raise SupersededError("Venceu antes de sair.")
-        message = kind.build(mail)
-        message.extra_headers["Message-ID"] = f"<{mail.uuid}@{_domain()}>"
-        message.extra_headers["Auto-Submitted"] = "auto-generated"
+        message = _make(mail, kind)
     except SupersededError as why:
         settle(mail, MailStatus.SUPERSEDED, error=str(why))
         return False
@@ -180,8 +176,15 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     return False
 
 
-def _domain() -> str:
-    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+def _make(mail: OutgoingMail, kind: Kind) -> EmailMultiAlternatives:
+    if kind.lives and database_time() - mail.created_at > kind.lives:
+        raise SupersededError("Venceu antes de sair.")
+    message = kind.build(mail)
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    # The same for each copy, so that a mail program shows one.
+    message.extra_headers["Message-ID"] = f"<{mail.uuid}@{domain}>"
+    message.extra_headers["Auto-Submitted"] = "auto-generated"
+    return message
 
 
 def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:

@@ -84,7 +84,7 @@ def digest(token: str) -> str:
 
 
 def link_for(user: User) -> str:
-    """The address to mail; it holds for ``LINK_LIFE`` and works once. Made from ``PORTAL_URL``, never from a request."""
+    """The address to mail, made from ``PORTAL_URL`` and never from a request; it holds for ``LINK_LIFE``, once."""
     uid = urlsafe_base64_encode(str(user.pk).encode())
     return settings.PORTAL_URL + reverse("password-reset-link", args=[uid, tokens.make_token(user)])
 

@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 
 def digest(typed: str) -> str:
     """A keyed digest (64 hexadecimal digits): tells whether two things typed were the same, never what they were."""
-    return salted_hmac("accounts.security.digest", typed, secret=settings.SECRETS_KEYS[-1], algorithm="sha256").hexdigest()
+    return salted_hmac(
+        "accounts.security.digest", typed, secret=settings.SECRETS_KEYS[-1], algorithm="sha256"
+    ).hexdigest()
 
 
 def record(

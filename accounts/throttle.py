@@ -50,11 +50,14 @@ def take(limit: Limit, what: str) -> int:
     A try that has to wait is not counted again: whoever waits is not punished for knocking.
     """
     with transaction.atomic():
+        # Made or locked, in one statement: between two, ``clear`` could take the row away.
         ThrottleCount.objects.bulk_create(
             [ThrottleCount(scope=limit.scope, key=digest(what), window_ends_at=timezone.now() + limit.window)],
-            ignore_conflicts=True,
+            update_conflicts=True,
+            unique_fields=["scope", "key"],
+            update_fields=["scope"],
         )
-        row = ThrottleCount.objects.select_for_update().get(scope=limit.scope, key=digest(what))
+        row = ThrottleCount.objects.get(scope=limit.scope, key=digest(what))
         now = timezone.now()
         if row.blocked_until is not None and row.blocked_until > now:
             return _seconds(row.blocked_until - now)

@@ -30,11 +30,11 @@ class PortalAdminSite(admin.AdminSite):
             raise PermissionDenied
         return redirect(target)
 
-    def logout(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    def logout(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:  # type: ignore[override]  # Django's own returns a redirect too
         return redirect("home")
 
-    def password_change(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:  # type: ignore[override]  # Django's own returns a redirect too
         return redirect("password-change")
 
-    def password_change_done(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    def password_change_done(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:  # type: ignore[override]  # Django's own returns a redirect too
         return redirect("account")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django_recaptcha.constants import TEST_PRIVATE_KEY, TEST_PUBLIC_KEY
 
@@ -42,7 +43,7 @@ def real_mail(**_kwargs: Any) -> list[CheckMessage]:
     """A mail in a file reaches nobody."""
     if settings.EMAIL_BACKEND == INSTITUTIONAL_SMTP:
         return []
-    return [Warning("EMAIL_URL não é um servidor SMTP: nenhum e-mail sairá.", id="portal.W003")]
+    return [checks.Warning("EMAIL_URL não é um servidor SMTP: nenhum e-mail sairá.", id="portal.W003")]
 
 
 @register(Tags.security, deploy=True)
@@ -64,7 +65,7 @@ def history_is_guarded(*, databases: Sequence[str] | None = None, **_kwargs: Any
             continue  # before the first migration
         if missing := history.missing_triggers(connection):
             messages.append(
-                Warning(
+                checks.Warning(
                     f"O histórico está sem proteção: faltam {', '.join(missing)}.",
                     hint="Execute manage.py migrate.",
                     id="portal.W005",

@@ -13,8 +13,8 @@ from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from csp.decorators import csp, csp_update
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core import mail as django_mail
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -60,7 +60,7 @@ def mails() -> list[Mail]:
     """All mails sent so far, the oldest first; ``index`` is the place in that order, from 1."""
     messages = [
         email.message_from_bytes(raw.strip(), policy=email.policy.default)
-        for file in Path(settings.EMAIL_FILE_PATH).glob("*.log")
+        for file in Path(str(vars(django_mail.get_connection())["file_path"])).glob("*.log")
         for raw in file.read_bytes().split(SEPARATOR)
         if raw.strip()
     ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from accounts import names
 from accounts.admin import KeptAdmin, ReadOnlyAdmin
+from accounts.http import UserRequest
 
 from . import workflow
 from .forms import DecisionForm, ReissueForm
@@ -52,6 +54,28 @@ DONE = {
 }
 
 
+class DeskAdmin(ReadOnlyAdmin):
+    """One row on one page of ours, with what may be done about it."""
+
+    show_full_result_count = False
+    actions = None
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET"])
+        if not (object_id.isascii() and object_id.isdigit() and len(object_id) < 19):  # noqa: PLR2004 - a bigint
+            raise Http404
+        return self.page(cast("UserRequest", request), int(object_id))
+
+    @abstractmethod
+    def page(self, request: UserRequest, pk: int, form: Any = None) -> HttpResponse:
+        """Each desk's own."""
+
+
 class QueueFilter(admin.SimpleListFilter):
     """The desk opens on what waits; the rest is one click away."""
 
@@ -73,17 +97,23 @@ class QueueFilter(admin.SimpleListFilter):
 
 
 @admin.register(AccessRequest)
-class AccessRequestAdmin(ReadOnlyAdmin):
+class AccessRequestAdmin(DeskAdmin):
     """Nothing is edited here: a request only moves, by the buttons that the table allows."""
 
-    list_display = ("protocol", "created_at", "beneficiary_name", "user_type", "requester_name", "status", "holder_name")
+    list_display = (
+        "protocol",
+        "created_at",
+        "beneficiary_name",
+        "user_type",
+        "requester_name",
+        "status",
+        "holder_name",
+    )
     list_filter = (QueueFilter, "user_type__system")
     list_select_related = ("user_type__system", "holder")
     search_fields = ("protocol",)
     search_help_text = "Protocolo, matrícula ou nome de quem terá o acesso"
     ordering = ("pk",)
-    show_full_result_count = False
-    actions = None
 
     @admin.display(description="em análise por")
     def holder_name(self, request: AccessRequest) -> str:
@@ -105,20 +135,8 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         decide = self.admin_site.admin_view(self.decide_view)
         return [path("<int:pk>/decidir/", decide, name="requests_app_accessrequest_decide"), *super().get_urls()]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """One request: who asks what for whom, its history, and the buttons."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET"])
-        if not (object_id.isascii() and object_id.isdigit() and len(object_id) < 19):  # noqa: PLR2004 - a bigint
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        return self.page(request, int(object_id), DecisionForm())
-
-    def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Make one move. Permission, table and four eyes are the workflow's; what is posted is only where to and why."""
+    def decide_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """Make one move. Table and four eyes are the workflow's; what is posted is only where to and why."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm("requests_app.decide"):
@@ -141,7 +159,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         messages.success(request, DONE[Status(moved.status)].format(moved.protocol))
         return redirect("admin:requests_app_accessrequest_change", pk)
 
-    def page(self, request: HttpRequest, pk: int, form: DecisionForm) -> HttpResponse:
+    def page(self, request: UserRequest, pk: int, form: DecisionForm | None = None) -> HttpResponse:
+        """Who asks what for whom, the history, and the buttons."""
+        form = form or DecisionForm()
         related = ("user_type__system", "requester", "beneficiary", "holder", "unit", "decided_by")
         access_request = get_object_or_404(AccessRequest.objects.select_related(*related), pk=pk)
         buttons = [(to, label) for to, label in BUTTONS if workflow.may(request.user, access_request, to)]
@@ -189,13 +209,11 @@ class ExternalSystemAdmin(KeptAdmin):
 
 
 @admin.register(AccessGrant)
-class AccessGrantAdmin(ReadOnlyAdmin):
+class AccessGrantAdmin(DeskAdmin):
     list_display = ("user_name", "user_type", "unit", "status", "granted_at", "request")
     list_filter = ("status", "user_type__system")
     list_select_related = ("user", "user_type__system", "unit", "request")
     search_fields = ("request__protocol",)
-    show_full_result_count = False
-    actions = None
 
     @admin.display(description="pessoa")
     def user_name(self, grant: AccessGrant) -> str:
@@ -205,19 +223,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         reissue = self.admin_site.admin_view(self.reissue_view)
         return [path("<int:pk>/reemitir/", reissue, name="requests_app_accessgrant_reissue"), *super().get_urls()]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """One access, its history, and "Reemitir credencial" for who may."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET"])
-        if not (object_id.isascii() and object_id.isdigit() and len(object_id) < 19):  # noqa: PLR2004 - a bigint
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        return self.page(request, int(object_id), ReissueForm())
-
-    def reissue_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def reissue_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Mail a new provisional password for this access."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -235,7 +241,9 @@ class AccessGrantAdmin(ReadOnlyAdmin):
                 return redirect("admin:requests_app_accessgrant_change", pk)
         return self.page(request, pk, form)
 
-    def page(self, request: HttpRequest, pk: int, form: ReissueForm) -> HttpResponse:
+    def page(self, request: UserRequest, pk: int, form: ReissueForm | None = None) -> HttpResponse:
+        """The access, its history, and "Reemitir credencial" for who may."""
+        form = form or ReissueForm()
         related = ("user", "user_type__system", "unit", "request")
         grant = get_object_or_404(AccessGrant.objects.select_related(*related), pk=pk)
         context = {

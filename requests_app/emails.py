@@ -58,9 +58,9 @@ def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 
 def _grant_event(mail: OutgoingMail) -> GrantEvent:
-    event: GrantEvent = GrantEvent.objects.select_related("grant__user", "grant__request", "grant__user_type__system").get(
-        pk=mail.object_id
-    )
+    event: GrantEvent = GrantEvent.objects.select_related(
+        "grant__user", "grant__request", "grant__user_type__system"
+    ).get(pk=mail.object_id)
     if event.grant.status != GrantStatus.ACTIVE:
         raise outbox.SupersededError("O acesso não está mais ativo.")
     return event

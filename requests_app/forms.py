@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
@@ -39,6 +40,12 @@ def read_nonce(text: str, user: User) -> uuid.UUID | None:
         return None
 
 
+if TYPE_CHECKING:
+    UserTypeChoice = forms.ModelChoiceField[UserType]
+else:  # Django's field takes no parameter at run time
+    UserTypeChoice = forms.ModelChoiceField
+
+
 class UserTypeSelect(forms.Select):
     """Each option says which system it is of, so that the page can show only those of the chosen one."""
 
@@ -49,7 +56,7 @@ class UserTypeSelect(forms.Select):
         return option
 
 
-class UserTypeField(forms.ModelChoiceField):
+class UserTypeField(UserTypeChoice):
     """Grouped by system: without JavaScript the groups say what belongs together."""
 
     def label_from_instance(self, obj: Any) -> str:
@@ -57,7 +64,7 @@ class UserTypeField(forms.ModelChoiceField):
 
     def grouped(self) -> list[Any]:
         groups: dict[str, list[Any]] = {}
-        for value, label in self.choices:
+        for value, label in cast("Iterable[Any]", self.choices):
             instance = getattr(value, "instance", None)
             groups.setdefault(instance.system.name if instance else "", []).append((value, label))
         return [*groups.pop("", []), *groups.items()]
@@ -67,8 +74,7 @@ class TextField(forms.CharField):
     """Several lines. A browser counts a line break as one character, and posts two."""
 
     def to_python(self, value: Any) -> str:
-        text: str = super().to_python(value)
-        return text.replace("\r\n", "\n")
+        return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
 class AccessRequestForm(forms.Form):
@@ -228,6 +234,4 @@ class DecisionForm(forms.Form):
 class ReissueForm(forms.Form):
     """Why a credential is mailed again."""
 
-    note = TextField(
-        label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
-    )
+    note = TextField(label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))

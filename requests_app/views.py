@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import resolve
 from django.views import View
 
 from accounts import names
@@ -61,7 +62,8 @@ class RequestList(View):
         else:
             for word in names.fold(query).split():
                 found = found.filter(
-                    Q(beneficiary__search_name__contains=f" {word}") | Q(protocol__contains=word)
+                    Q(beneficiary__search_name__contains=f" {word}")
+                    | Q(protocol__contains=word)
                     | Q(beneficiary_matricula__startswith=word)
                 )
         if status in Status.values:
@@ -137,7 +139,7 @@ class RequestCreate(View):
         return render(request, "requests_app/request_form.html", context)
 
     @classmethod
-    def show_again(cls, request: HttpRequest) -> HttpResponse | None:
+    def show_again(cls, request: UserRequest) -> HttpResponse | None:
         """The form was open too long: the same text again, if it was this person's form."""
         if not is_own_form(request):
             return None
@@ -150,13 +152,13 @@ def is_own_form(request: HttpRequest) -> bool:
     return request.user.is_authenticated and read_nonce(request.POST.get("nonce", ""), request.user) is not None
 
 
-def unvalidated(request: HttpRequest) -> AccessRequestForm:
+def unvalidated(request: UserRequest) -> AccessRequestForm:
     """The form with what was typed and no judgement on it."""
     typed = {name: request.POST[name] for name in AccessRequestForm.base_fields if name in request.POST}
     return AccessRequestForm(initial=typed, user=request.user)
 
 
-def searched(request: HttpRequest) -> AccessRequestForm:
+def searched(request: UserRequest) -> AccessRequestForm:
     """The search step without JavaScript: what was typed stays, and there is a list to choose from."""
     form = unvalidated(request)
     form.initial.pop("beneficiary", None)
@@ -216,7 +218,7 @@ class RequestCorrect(View):
         """As for a new request."""
         if not is_own_form(request):
             return None
-        access_request = visible_request(request, request.resolver_match.kwargs["protocol"])
+        access_request = visible_request(request, resolve(request.path_info).kwargs["protocol"])
         messages.warning(request, STALE)
         return cls.page(request, unvalidated(request), access_request)
 

@@ -133,9 +133,7 @@ def next_protocol() -> str:
 
 
 @transaction.atomic
-def move(
-    pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False
-) -> AccessRequest:
+def move(pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False) -> AccessRequest:
     """Move one request, record it in the history and owe the mail that tells of it.
 
     ``by`` None is the clock. ``renew_password``: the approver wants a new provisional password even if the person has
@@ -331,7 +329,14 @@ def add_business_days(start: date, days: int) -> date:
 
 
 def new_request(
-    *, form_nonce: uuid.UUID, requester: User, bond: Employment, user_type: UserType, description: str, email: str, phone: str
+    *,
+    form_nonce: uuid.UUID,
+    requester: User,
+    bond: Employment,
+    user_type: UserType,
+    description: str,
+    email: str,
+    phone: str,
 ) -> AccessRequest:
     """An unsaved request, with names, cargos and units as they stand now."""
     own = Employment.objects.current().filter(user=requester).select_related("unit").order_by("started_on").first()

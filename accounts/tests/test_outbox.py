@@ -92,9 +92,13 @@ def test_the_mail_is_forgotten_with_the_deed(kind):
     class DeedFailedError(Exception):
         pass
 
-    with pytest.raises(DeedFailedError), transaction.atomic():
+    @transaction.atomic
+    def deed():
         outbox.owe(KIND, recipient=person, about=1)
         raise DeedFailedError
+
+    with pytest.raises(DeedFailedError):
+        deed()
     assert not OutgoingMail.objects.exists()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier
 
 import pytest
 import time_machine
 from django.core import signing
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from accounts import throttle
@@ -221,14 +222,14 @@ def test_fault_7_the_throttle_is_the_same_for_a_cpf_that_is_nobodys(make_client,
     )
 
 
-def test_nist_3_2_2_guessing_at_one_cpf_for_a_whole_day_gets_fewer_than_two_hundred_tries(db, clock):
+def test_asvs_6_3_1_guessing_at_one_cpf_for_a_whole_day_gets_some_tries_an_hour(db, clock):
     answered, end = 0, timezone.now() + timedelta(days=1)
     while timezone.now() < end:
         wait = throttle.take(throttle.SIGN_IN, NOBODY)
         answered += not wait
         clock.shift(timedelta(seconds=wait))
 
-    assert answered < 200
+    assert 0 < answered < 150
 
 
 # --- A device that is known -----------------------------------------------------------------------------------------
@@ -458,14 +459,21 @@ def test_guesses_at_once_get_no_more_answers_than_guesses_in_a_row(transactional
     assert SecurityEvent.objects.filter(kind=kinds.THROTTLED).count() == 3
 
 
-def test_a_count_that_is_cleared_at_the_very_moment_of_a_try_breaks_nothing(transactional_db):
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="one writer at a time: nothing can come between")
+def test_a_count_that_is_cleared_in_the_middle_of_a_try_breaks_nothing(transactional_db):
     """Somebody signs in on one device while another try at the same CPF is being counted."""
     throttle.take(LIMIT, "one")
 
-    def cleared_meanwhile(execute, sql, params, many, context):
-        if "FOR UPDATE" in sql:
-            at_once(1, lambda: throttle.clear(LIMIT, "one"))
+    def clear_unless_locked():
+        with connection.cursor() as cursor, suppress(OperationalError):
+            cursor.execute("SET lock_timeout = '100ms'")
+            throttle.clear(LIMIT, "one")
+
+    def between_all_statements(execute, sql, params, many, context):
+        at_once(1, clear_unless_locked)
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(cleared_meanwhile):
+    with connection.execute_wrapper(between_all_statements):
         assert throttle.take(LIMIT, "one") == 0
+
+    assert count(LIMIT, "one") == 1

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
@@ -55,8 +54,9 @@ def test_the_whole_story_and_no_secret_of_it_left_anywhere(
     portal_server, worker_process, smtp_sink, page: Page, transactional_db
 ):
     make_catalogue()
-    servidor, beneficiary = EmploymentFactory(), EmploymentFactory(
-        user__name="CECÍLIA ESPÍNDOLA CORRÊA", user__password=make_password(None)
+    servidor, beneficiary = (
+        EmploymentFactory(),
+        EmploymentFactory(user__name="CECÍLIA ESPÍNDOLA CORRÊA", user__password=make_password(None)),
     )
     EmploymentFactory(user__name="CECÍLIA ARAÚJO", user__password=make_password(None))
     decider = analyst()
@@ -85,7 +85,9 @@ def test_the_whole_story_and_no_secret_of_it_left_anywhere(
     problems: list[str] = []
     page.on(
         "console",
-        lambda message: problems.append(f"{message.location['url']}: {message.text}") if message.type == "error" else None,
+        lambda message: (
+            problems.append(f"{message.location['url']}: {message.text}") if message.type == "error" else None
+        ),
     )
     page.on("pageerror", lambda error: problems.append(str(error)))
     story.tell()
@@ -174,7 +176,9 @@ def test_the_same_story_through_make_run_of_a_fresh_clone(tmp_path, page: Page):
         written = [
             file.read_bytes()
             for file in (home / "var").rglob("*")
-            if file.is_file() and not file.is_relative_to(home / "var/venv") and not file.is_relative_to(home / "var/mail")
+            if file.is_file()
+            and not file.is_relative_to(home / "var/venv")
+            and not file.is_relative_to(home / "var/mail")
         ]
         assert any(b"cecilia.correa40@tjms.jus.br" in content for content in written)  # the database is among them
         for secret in story.secrets:

@@ -296,7 +296,7 @@ def test_the_same_nonce_and_key_give_the_same_password_and_another_key_another(s
 def test_one_live_provisional_password_for_each_person():
     bond = EmploymentFactory(user__password=make_password(None))
     approve(bond)
-    with pytest.raises(Exception, match="provisional_password_one_live_per_person|UNIQUE"):
+    with pytest.raises(Exception, match=r"provisional_password_one_live_per_person|UNIQUE"):
         ProvisionalPassword.objects.create(user=bond.user, key_version="x")
 
 

@@ -54,7 +54,7 @@ def test_the_answer_has_the_agreed_shape_and_nothing_more(client, person, joao):
 
 def test_each_bond_is_a_line_of_its_own(client, person, joao):
     second = EmploymentFactory(user=joao.user, matricula="081136", cargo="Juiz Leigo")
-    results = client.get(SEARCH, {"q": "avila"}).json()["results"]
+    results = client.get(SEARCH, {"q": "davila"}).json()["results"]
     assert [(line["id"], line["cargo"]) for line in results] == [
         (joao.pk, "Oficial de Justiça"),
         (second.pk, "Juiz Leigo"),
@@ -150,7 +150,6 @@ def test_who_reads_the_whole_directory_is_stopped_and_nobody_else_is(client, mak
     assert stopped.json()["results"] == []
     assert stopped.json()["error"].startswith("Muitas tentativas em pouco tempo. Aguarde")
     assert 0 < int(stopped.headers["Retry-After"]) <= 60
-    assert not ThrottleCount.objects.filter(key__contains=str(person.pk), scope="search", key__startswith="person").exists()
 
     other = make_client()
     other.force_login(joao.user)

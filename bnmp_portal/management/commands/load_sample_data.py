@@ -29,7 +29,11 @@ DEMO_ACCOUNTS: list[tuple[str, str, str]] = [
     ("928.159.013-15", PASSWORD, "Gestão, cuida do catálogo em /admin/ (Luís)"),
 ]
 
-PORTAL, OPERATOR, OWN = ExternalSystem.Credential.PORTAL, ExternalSystem.Credential.OPERATOR, ExternalSystem.Credential.OWN
+PORTAL, OPERATOR, OWN = (
+    ExternalSystem.Credential.PORTAL,
+    ExternalSystem.Credential.OPERATOR,
+    ExternalSystem.Credential.OWN,
+)
 #: name, how the credential comes to be, purpose, address, user types (DOMAIN §1)
 CATALOGUE: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (
@@ -54,8 +58,20 @@ CATALOGUE: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         "https://sisbajud.cnj.jus.br",
         ("Servidor assessor", "Magistrado"),
     ),
-    ("INFOJUD", OWN, "Informações da Receita Federal.", "https://cav.receita.fazenda.gov.br", ("Servidor", "Magistrado")),
-    ("RENAJUD", OPERATOR, "Restrição de veículos.", "https://renajud.denatran.serpro.gov.br", ("Servidor", "Magistrado")),
+    (
+        "INFOJUD",
+        OWN,
+        "Informações da Receita Federal.",
+        "https://cav.receita.fazenda.gov.br",
+        ("Servidor", "Magistrado"),
+    ),
+    (
+        "RENAJUD",
+        OPERATOR,
+        "Restrição de veículos.",
+        "https://renajud.denatran.serpro.gov.br",
+        ("Servidor", "Magistrado"),
+    ),
     (
         "SERASAJUD",
         PORTAL,
@@ -68,9 +84,11 @@ CATALOGUE: list[tuple[str, str, str, str, tuple[str, ...]]] = [
 NOTICES = [
     (
         SystemNotice.Kind.INFORMATION,
-        "Tendo em vista que, por ora, apenas os mandados de prisão e alvarás de soltura expedidos no sistema SEEU estão "
-        "integrados com o BNMP 2.0, os demais documentos referentes à Execução Penal serão expedidos diretamente no "
-        "BNMP 2.0 web.",
+        (
+            "Tendo em vista que, por ora, apenas os mandados de prisão e alvarás de soltura expedidos no sistema SEEU "
+            "estão integrados com o BNMP 2.0, os demais documentos referentes à Execução Penal serão expedidos "
+            "diretamente no BNMP 2.0 web."
+        ),
     ),
     (SystemNotice.Kind.ATTENTION, "É de suma importância que o usuário guarde a senha de acesso ao BNMP 2.0."),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import logging
 import os
 import shutil
 import signal
@@ -41,6 +42,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, port: str, **options: Any) -> None:
         if not settings.PORTAL_DEMO:
             raise SystemExit("Este comando serve apenas para a demonstração: use make run.")
+        logging.disable(logging.WARNING)  # this console is for a person; the processes have their logs
         number = free_port(port)
         settings.PORTAL_URL = os.environ["PORTAL_URL"] = f"http://127.0.0.1:{number}"
         for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -60,7 +62,9 @@ class Command(BaseCommand):
         collect_static_files()
         if not get_user_model().objects.exists():
             self.stdout.write("Criando os dados de exemplo…")
-            call_command("load_sample_data", verbosity=0)
+            call_command("load_sample_data", verbosity=0, stdout=io.StringIO())
+            self.stdout.flush()
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - anew, without the memory that it took
         connections.close_all()
 
     def serve(self, port: int) -> None:
