@@ -72,16 +72,19 @@ check: venv-dev
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/mypy
 
+# The second run comes last, and both are heard before either fails the whole.
 test: venv-module venv-dev services check
+	failed=
 	echo "== SQLite"
-	PORTAL_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 -m "not browser"
+	PORTAL_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 -m "not browser" || failed="SQLite"
 	echo "== PostgreSQL, Redis, SMTP, Chromium"
 	missing=$$($(BIN)/python -m bnmp_portal.tests.services)
 	case "$$missing" in
-	    "") $(BIN)/python -m pytest -n 2 --cov ;;
-	    chromium) $(BIN)/python -m pytest -n 2 --cov -m "not browser" ;;
+	    "") $(BIN)/python -m pytest -n 2 --cov || failed="$$failed PostgreSQL" ;;
+	    chromium) $(BIN)/python -m pytest -n 2 --cov -m "not browser" || failed="$$failed PostgreSQL" ;;
 	esac
 	if [ -n "$$missing" ]; then echo "Não foi executado tudo: falta $$missing."; fi
+	if [ -n "$$failed" ]; then echo "Falharam testes em: $$failed"; exit 1; fi
 
 # Debian's Python comes without what makes a virtual environment.
 venv-module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from django import forms
@@ -138,6 +139,6 @@ class PasswordChangeForm(NewPasswordForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         new, old = cleaned.get("new_password1"), cleaned.get("old_password")
-        if new is not None and new == old:
+        if new and old and unicodedata.normalize("NFC", new) == unicodedata.normalize("NFC", old):
             self.add_error("new_password1", "A nova senha precisa ser diferente da atual.")
         return cleaned

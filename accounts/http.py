@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -32,9 +32,15 @@ def _trusted(networks: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(ip_network(network) for network in networks)
 
 
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """Without the interface of a link-local address; an IPv4 address seen by an IPv6 socket is an IPv4 address."""
+    parsed = ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 def _is_trusted(address: str) -> bool:
     try:
-        return any(ip_address(address) in network for network in _trusted(tuple(settings.TRUSTED_PROXIES)))
+        return any(_parsed(address) in network for network in _trusted(tuple(settings.TRUSTED_PROXIES)))
     except ValueError:
         return False
 
@@ -50,7 +56,7 @@ def client_address(request: HttpRequest) -> str | None:
     while hops and _is_trusted(address):
         address = hops.pop()
     try:
-        return str(ip_address(address))
+        return str(_parsed(address))
     except ValueError:
         return None
 

@@ -169,6 +169,9 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
         server.close()
         put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
         raise ServerAwayError from problem
+    except Exception:  # an address that no header can hold is found only when the message is written out
+        log.exception("Mail %s (%s) could not be written out", mail.uuid, mail.kind)
+        retry_or_give_up(mail, "Erro interno ao montar a mensagem.")
     else:
         return settle(mail, MailStatus.SENT)
     # What a refusal leaves in the dialogue must not meet the next mail.

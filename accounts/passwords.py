@@ -41,16 +41,30 @@ class LengthValidator:
         return f"Use pelo menos {settings.PASSWORD_MIN_LENGTH} caracteres. Uma frase curta é fácil de lembrar."
 
 
-class CommonPasswordValidator(password_validation.CommonPasswordValidator):
-    """Django's list, also against the password without case, marks and spaces, and against one short piece repeated."""
+#: What fingers and alphabets give for nothing; also backwards, and round again from the start.
+SEQUENCES = ("1234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertyuiopasdfghjklzxcvbnm")
+MOST_REPEATED = 8
 
-    MOST_REPEATED = 8
+
+def is_run(text: str) -> bool:
+    """Whether this is one short piece over and over, or a stretch of a sequence."""
+    sizes = range(1, min(MOST_REPEATED, len(text) // 2) + 1)
+    if any(text == (text[:size] * len(text))[: len(text)] for size in sizes):
+        return True
+    return any(text in row[::step] * (len(text) // len(row) + 2) for row in SEQUENCES for step in (1, -1))
+
+
+class CommonPasswordValidator(password_validation.CommonPasswordValidator):
+    """Django's list and plain runs, also of the password without case, marks, spaces and punctuation.
+
+    Letters of every script count here: what is left of a Japanese phrase in ASCII says nothing of it.
+    """
 
     def validate(self, password: str, user: Any = None) -> None:
-        plain = squeezed(password)
-        pieces = {plain[:size] for size in range(1, self.MOST_REPEATED + 1)}
-        repeated = any(piece and plain == (piece * len(plain))[: len(plain)] for piece in pieces)
-        if repeated or {password.lower().strip(), plain} & set(self.passwords):
+        whole = unicodedata.normalize("NFKD", password).casefold()
+        letters = "".join(char for char in whole if char.isalnum())
+        is_common = not {password.lower().strip(), letters}.isdisjoint(self.passwords)
+        if is_common or is_run(whole) or (len(letters) > len(whole) / 2 and is_run(letters)):
             raise ValidationError("Esta senha é muito comum. Escolha outra.", code="common")
 
     def get_help_text(self) -> str:

@@ -161,7 +161,8 @@ class ForgotPassword(View):
     @classmethod
     def show_again(cls, request: HttpRequest) -> HttpResponse:
         messages.warning(request, STALE)
-        return redirect("password-reset")
+        form = ForgotPasswordForm(initial={"cpf": request.POST.get("cpf", "")[:40]})
+        return allow_captcha(cls.page)(request, form)
 
 
 @public
@@ -258,8 +259,8 @@ class PasswordChange(View):
         if wait := throttle.take(throttle.OLD_PASSWORD, request.user.cpf):
             form.add_error("old_password", waiting_sentence(wait))
             return self.page(request, form, status=429)
-        hash_checked = request.user.password
         fits = request.user.check_password(form.cleaned_data["old_password"])
+        hash_checked = request.user.password  # after the check, which renews a hash of outdated parameters
         changed = fits and passwords.choose(
             request.user.pk,
             form.cleaned_data["new_password1"],

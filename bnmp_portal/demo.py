@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -37,11 +37,12 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        return str(self.message["Subject"])
+        return str(self.message["Subject"]).strip()  # a long one was folded
 
     @property
     def date(self) -> datetime:
-        return parsedate_to_datetime(str(self.message["Date"]))
+        moment = parsedate_to_datetime(str(self.message["Date"]))
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # "-0000" comes without a zone
 
     @property
     def text(self) -> str:

@@ -38,6 +38,7 @@ errorlog = "-"
 # No query string, no referrer, no user agent: who looked for whom is nobody's business.
 access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms %(p)s'
 
+
 class RedactingLogger(Logger):  # type: ignore[misc]  # gunicorn comes without types
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
@@ -16,10 +18,12 @@ from django.urls import URLPattern, path, reverse
 from accounts import names
 from accounts.admin import KeptAdmin, ReadOnlyAdmin
 from accounts.http import UserRequest
+from accounts.models import User
 
 from . import workflow
 from .forms import DecisionForm, ReissueForm
 from .models import (
+    NOT_YOUR_OWN,
     WAITING,
     AccessGrant,
     AccessRequest,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 else:  # Django's admin classes take no parameters at run time
     UserTypeTable, NoticeStack = admin.TabularInline, admin.StackedInline
 
+PART_OF_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
 #: What each button says, in the order in which they stand.
 BUTTONS = (
     (Status.APPROVED, "Aprovar"),
@@ -52,6 +57,11 @@ DONE = {
     Status.IN_REVIEW: "Solicitação {0} em análise com você.",
     Status.PENDING: "Solicitação {0} de volta à fila.",
 }
+
+
+def is_own(user: User, request: AccessRequest) -> bool:
+    """Whether somebody asks or benefits."""
+    return user.pk in {request.requester_id, request.beneficiary_id}
 
 
 class DeskAdmin(ReadOnlyAdmin):
@@ -123,11 +133,13 @@ class AccessRequestAdmin(DeskAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if "-" in term and term.replace("-", "").isascii():
-            return queryset.filter(protocol__startswith=term), False
+        if PART_OF_PROTOCOL.fullmatch(term):
+            return queryset.filter(protocol__contains=term), False
         for word in names.fold(term).split():
             queryset = queryset.filter(
-                Q(beneficiary__search_name__contains=f" {word}") | Q(beneficiary_matricula__startswith=word)
+                Q(beneficiary__search_name__contains=f" {word}")
+                | Q(beneficiary_matricula__startswith=word)
+                | Q(protocol__endswith=word)
             )
         return queryset, False
 
@@ -144,7 +156,9 @@ class AccessRequestAdmin(DeskAdmin):
         form = DecisionForm(request.POST)
         if not form.is_valid():
             return self.page(request, pk, form)
-        get_object_or_404(AccessRequest, pk=pk)
+        if is_own(request.user, get_object_or_404(AccessRequest, pk=pk)):
+            form.add_error(None, NOT_YOUR_OWN)  # what is theirs to do, they do on their own page
+            return self.page(request, pk, form)
         try:
             moved = workflow.move(
                 pk,
@@ -164,8 +178,8 @@ class AccessRequestAdmin(DeskAdmin):
         form = form or DecisionForm()
         related = ("user_type__system", "requester", "beneficiary", "holder", "unit", "decided_by")
         access_request = get_object_or_404(AccessRequest.objects.select_related(*related), pk=pk)
-        buttons = [(to, label) for to, label in BUTTONS if workflow.may(request.user, access_request, to)]
-        own = request.user.pk in {access_request.requester_id, access_request.beneficiary_id}
+        own = is_own(request.user, access_request)
+        buttons = [(to, label) for to, label in BUTTONS if not own and workflow.may(request.user, access_request, to)]
         context = {
             **self.admin_site.each_context(request),
             "title": f"Solicitação {access_request.protocol}",
@@ -206,6 +220,7 @@ class ExternalSystemAdmin(KeptAdmin):
     list_filter = ("is_active", "credential")
     search_fields = ("name",)
     inlines = (UserTypeInline, NoticeInline)
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
 
 
 @admin.register(AccessGrant)

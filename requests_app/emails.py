@@ -71,6 +71,7 @@ def _access_context(event: GrantEvent, person: User) -> dict[str, Any]:
     return {
         "person": person,
         "grant": grant,
+        "reissued": bool(event.from_status),
         "request": grant.request,
         "system": grant.user_type.system,
         "login": cpf.formatted(person.cpf),

@@ -109,19 +109,26 @@ def file(request: AccessRequest) -> AccessRequest:
         return made
     if has_left(request.requester):
         raise MoveRefusedError("Só quem tem vínculo ativo com o Tribunal pode pedir acessos.")
+    try:
+        _store(request)
+    except MoveRefusedError:
+        if made := same_form.first():  # sent twice at once, and the other was quicker
+            return made
+        raise
+    event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
+    outbox.owe(emails.RECEIVED, recipient=request.requester, about=event.pk)
+    return request
+
+
+def _store(request: AccessRequest) -> None:
     refuse_if_impossible(request)
     try:
         with transaction.atomic():
             request.protocol = next_protocol()
             request.save(force_insert=True)
-    except IntegrityError:
-        # Somebody was quicker: this same form, sent twice at once, or another form that asks for the same.
-        if made := same_form.first():
-            return made
+    except IntegrityError:  # somebody was quicker
+        refuse_if_impossible(request)  # which says who
         raise MoveRefusedError(ALREADY_ASKED) from None
-    event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
-    outbox.owe(emails.RECEIVED, recipient=request.requester, about=event.pk)
-    return request
 
 
 def next_protocol() -> str:

@@ -97,7 +97,7 @@ def apply(plan: Plan, *, allow_departures: int = 0) -> None:
             _write(plan)
     except IntegrityError as error:
         raise DirectoryChangedError(
-            "O cadastro mudou enquanto o arquivo era lido. Nada foi aplicado. Importe o arquivo de novo."
+            "O cadastro mudou enquanto o arquivo era lido. Importe o arquivo de novo."
         ) from error
 
 

@@ -75,7 +75,10 @@ class Page:
         complaint = f"id_{name}_error"
         for control in self.all(*FIELDS, id=f"id_{name}"):
             attributes = dict(control.attributes)
-            if complaint in (attributes.get("aria-describedby") or "").split() and attributes.get("aria-invalid") == "true":
+            if (
+                complaint in (attributes.get("aria-describedby") or "").split()
+                and attributes.get("aria-invalid") == "true"
+            ):
                 return text_of(self.one(id=complaint))
         return ""
 

@@ -189,7 +189,12 @@ def test_what_is_forged_into_the_form_changes_nothing(client, requester):
     assert (request.requester, request.requester_cargo, request.employment) == (requester, "Chefe de Cartório", bond)
     assert (request.requester_name, request.beneficiary_name) == (requester.display_name, bond.user.display_name)
     assert request.requester_lotacao == str(requester.employments.get().unit)
-    assert (request.status, request.holder, request.decided_by, request.completed_by) == (Status.PENDING, None, None, None)
+    assert (request.status, request.holder, request.decided_by, request.completed_by) == (
+        Status.PENDING,
+        None,
+        None,
+        None,
+    )
     assert request.decided_at is None
     assert request.protocol != "1999-000001"
     assert request.form_nonce.hex != "0" * 32
@@ -422,7 +427,11 @@ def closed_system():
         ("requester_email", lambda: {"requester_email": "lucia@faketjms.jus.br"}, "que termina em @tjms.jus.br."),
         ("requester_email", lambda: {"requester_email": "l@tjms.jus.br.exemplo.com"}, "que termina em @tjms.jus.br."),
         ("requester_email", lambda: {"requester_email": '"@tjms.jus.br"@exemplo.com'}, "que termina em @tjms.jus.br."),
-        ("requester_email", lambda: {"requester_email": "l@tjms.jus.br, m@exemplo.com"}, "Informe um endereço de email"),
+        (
+            "requester_email",
+            lambda: {"requester_email": "l@tjms.jus.br, m@exemplo.com"},
+            "Informe um endereço de email",
+        ),
         ("requester_phone", lambda: {"requester_phone": ""}, "Este campo é obrigatório."),
         ("requester_phone", lambda: {"requester_phone": "ligue depois"}, "Telefone inválido."),
         ("requester_phone", lambda: {"requester_phone": "1234"}, "Telefone inválido."),
@@ -438,7 +447,9 @@ def closed_system():
         ("description", lambda: {"description": "a\0b"}, "Caracteres nulos não são permitidos."),
     ],
 )
-def test_what_cannot_be_is_refused_beside_its_field_and_nothing_typed_is_lost(client, requester, field, changes, sentence):
+def test_what_cannot_be_is_refused_beside_its_field_and_nothing_typed_is_lost(
+    client, requester, field, changes, sentence
+):
     posted = answers(**changes())
 
     response = client.post(NEW, posted)

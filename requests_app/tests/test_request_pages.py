@@ -15,7 +15,7 @@ from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import AccessRequest, Status, SystemNotice
 
-from .factories import ExternalSystemFactory, UserTypeFactory, analyst, request_in, unsaved_request
+from .factories import ExternalSystemFactory, UserTypeFactory, analyst, unsaved_request
 from .pages import Page, text_of, walk
 
 pytestmark = pytest.mark.django_db
@@ -265,7 +265,20 @@ def test_who_is_not_signed_in_is_sent_to_the_door_and_brought_back(client, step,
 
 @pytest.mark.parametrize(
     "protocol",
-    ["1", "abc", "2026", "2026-1", "2026-0000001", "2026-00000a", "٢٠٢٦-٠٠٠٠٠١", "%00", HUGE, "2026-000001%0A", "..", "'"],
+    [
+        "1",
+        "abc",
+        "2026",
+        "2026-1",
+        "2026-0000001",
+        "2026-00000a",
+        "٢٠٢٦-٠٠٠٠٠١",
+        "%00",
+        HUGE,
+        "2026-000001%0A",
+        "..",
+        "'",
+    ],
 )
 @pytest.mark.parametrize("step", ["", "corrigir/"])
 def test_what_is_no_protocol_is_not_there(client, person, protocol, step):
@@ -614,7 +627,9 @@ def test_who_has_no_bond_is_told_and_not_sent_to_the_form(client):
     client.force_login(UserFactory())
     page = Page(client.get("/"))
     assert "Só quem tem vínculo ativo com o Tribunal pode pedir acessos." in page.text
-    assert "/solicitacoes/nova/" not in [dict(a.attributes).get("href") for a in page.all("a") if "btn" in str(a.attributes)]
+    assert "/solicitacoes/nova/" not in [
+        dict(a.attributes).get("href") for a in page.all("a") if "btn" in str(a.attributes)
+    ]
 
 
 def test_three_requests_on_the_first_page_cost_as_many_queries_as_one(client, person):
@@ -674,7 +689,9 @@ def test_the_guidance_says_what_the_source_says(client, line):
 
 def test_the_guidance_has_its_notices_with_their_dates(client):
     page = Page(client.get("/orientacoes/"))
-    notices = [text_of(element) for element in page.elements if "notice" in dict(element.attributes).get("class", "").split()]
+    notices = [
+        text_of(element) for element in page.elements if "notice" in dict(element.attributes).get("class", "").split()
+    ]
     assert [notice.split()[0] for notice in notices] == ["INFORMAÇÃO", "ATENÇÃO!", "ATENÇÃO!"]
     assert [("NOVIDADE EM 14.7.2020" in notice) for notice in notices] == [True, True, False]
 

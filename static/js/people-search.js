@@ -83,6 +83,7 @@ if (chosenBefore) {
   choose(chosenBefore.value, chosenBefore.labels[0].textContent.trim());
   radios.remove();
 }
+for (const radio of radios?.querySelectorAll("input") ?? []) radio.name = "person"; // the hidden field alone is read
 radios?.addEventListener("change", ({ target }) => choose(target.value, target.labels[0].textContent.trim()));
 
 function chooseNobody() {
@@ -125,9 +126,20 @@ const input = container.querySelector("input");
 input.value = original.value;
 input.maxLength = original.maxLength;
 input.spellcheck = false;
-if (original.ariaInvalid) input.ariaInvalid = original.ariaInvalid;
+if (original.ariaInvalid) {
+  input.ariaInvalid = "true";
+  input.setAttribute("aria-errormessage", "id_beneficiary_error");
+}
 input.addEventListener("input", chooseNobody);
-// Enter chooses from the list; it never sends a form that is half filled in.
+
+let dismissed = false;
 container.addEventListener("keydown", (event) => {
+  // Enter chooses from the list; it never sends a form that is half filled in.
   if (event.key === "Enter") event.preventDefault();
+  if (event.key === "Escape") dismissed = true;
+});
+input.addEventListener("input", () => {
+  // After Escape the list believes that the focus is gone, and would not say that nobody was found.
+  if (dismissed) input.dispatchEvent(new FocusEvent("focus"));
+  dismissed = false;
 });

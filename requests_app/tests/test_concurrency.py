@@ -1,0 +1,266 @@
+"""Several people, or several clicks, at the same moment: real threads, real connections, real commits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection, connections
+
+from accounts.models import OutgoingMail, ProvisionalPassword
+from accounts.tests.factories import EmploymentFactory
+from requests_app import workflow
+from requests_app.models import AccessGrant, AccessRequest, RequestEvent, Status
+
+from .factories import UserTypeFactory, analyst, request_in, unsaved_request
+from .pages import Page, text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NEW = "/solicitacoes/nova/"
+
+
+def at_once(*steps: Callable[[], Any]) -> list[Any]:
+    """Run the steps side by side, each with its own connection, begun together; their results in the same order."""
+    start = threading.Barrier(len(steps), timeout=60)
+
+    def run(step: Callable[[], Any]) -> Any:
+        try:
+            connection.ensure_connection()
+            start.wait()
+            return step()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(steps)) as threads:
+        running = [threads.submit(run, step) for step in steps]
+    return [thread.result() for thread in running]
+
+
+@pytest.fixture
+def browser_of(make_client):
+    """Another window of the same browser: the same cookies."""
+
+    def clone(client):
+        other = make_client()
+        other.cookies = client.cookies.copy()
+        return other
+
+    return clone
+
+
+@pytest.fixture
+def signed_in(make_client):
+    def enter(user):
+        client = make_client()
+        client.force_login(user)
+        return client
+
+    return enter
+
+
+def answers(bond, user_type, **more):
+    return {
+        "requester_email": "lucia.goncalves@tjms.jus.br",
+        "requester_phone": "(67) 3314-7851",
+        "beneficiary": bond.pk,
+        "user_type": user_type.pk,
+        "system": user_type.system_id,
+        "description": "Consulta de mandados no atendimento.",
+        **more,
+    }
+
+
+def test_eight_identical_posts_at_once_make_one_request_and_all_lead_to_it(signed_in, browser_of):
+    client = signed_in(EmploymentFactory().user)
+    posted = answers(EmploymentFactory(), UserTypeFactory(), nonce=Page(client.get(NEW)).value("nonce"))
+
+    windows = [browser_of(client) for _ in range(8)]
+    responses = at_once(*(lambda window=window: window.post(NEW, posted) for window in windows))
+
+    request = AccessRequest.objects.get()
+    assert [(answer.status_code, answer.get("Location")) for answer in responses] == [
+        (302, f"/solicitacoes/{request.protocol}/")
+    ] * 8
+    assert RequestEvent.objects.count() == 1
+    assert OutgoingMail.objects.values_list("kind", flat=True).get() == "request_received"
+    assert Session.objects.count() == 1
+
+
+def test_eight_forms_for_the_same_at_once_make_one_request_and_seven_sentences(signed_in):
+    bond, user_type = EmploymentFactory(), UserTypeFactory()
+    clients = [signed_in(EmploymentFactory().user) for _ in range(8)]
+    forms = [answers(bond, user_type, nonce=Page(client.get(NEW)).value("nonce")) for client in clients]
+
+    responses = at_once(
+        *(lambda client=client, form=form: client.post(NEW, form) for client, form in zip(clients, forms, strict=True))
+    )
+
+    request = AccessRequest.objects.get()
+    made = [answer for answer in responses if answer.status_code == 302]
+    told = [answer for answer in responses if answer.status_code == 200]
+    assert [answer["Location"] for answer in made] == [f"/solicitacoes/{request.protocol}/"]
+    assert len(told) == 7
+    sentence = f"Já existe um pedido em andamento para esta pessoa e este sistema: nº {request.protocol}."
+    for answer in told:
+        assert sentence in Page(answer).summary
+        assert Page(answer).value("description") == "Consulta de mandados no atendimento."
+    assert (RequestEvent.objects.count(), OutgoingMail.objects.count()) == (1, 1)
+
+
+def test_eight_people_at_once_get_eight_protocols_without_a_gap(signed_in):
+    user_type = UserTypeFactory()
+    clients = [signed_in(EmploymentFactory().user) for _ in range(8)]
+    forms = [answers(EmploymentFactory(), user_type) for _ in clients]
+
+    responses = at_once(
+        *(lambda client=client, form=form: client.post(NEW, form) for client, form in zip(clients, forms, strict=True))
+    )
+
+    assert [answer.status_code for answer in responses] == [302] * 8
+    numbers = sorted(int(protocol[-6:]) for protocol in AccessRequest.objects.values_list("protocol", flat=True))
+    assert numbers == list(range(1, 9))
+    assert len({answer["Location"] for answer in responses}) == 8
+    assert OutgoingMail.objects.filter(kind="request_received").count() == 8
+
+
+def decide(client, request, to, **more):
+    return client.post(f"/admin/requests_app/accessrequest/{request.pk}/decidir/", {"to": to, **more})
+
+
+def told(response):
+    """The sentence that somebody got instead of a decision."""
+    return text_of(Page(response).one("ul", class_="errorlist"))
+
+
+def test_four_approvals_at_once_make_one_decision_one_access_and_one_credential(signed_in):
+    request = request_in(Status.PENDING)
+    clients = [signed_in(analyst()) for _ in range(4)]
+
+    responses = at_once(*(lambda client=client: decide(client, request, "APPROVED") for client in clients))
+
+    assert sorted(answer.status_code for answer in responses) == [302, 409, 409, 409]
+    for answer in responses:
+        if answer.status_code == 409:
+            assert "está “Concluída” e não pode passar para “Aprovada”" in told(answer)
+    request.refresh_from_db()
+    assert [(event.from_status, event.to_status) for event in request.events.all()] == [
+        (Status.PENDING, Status.APPROVED),
+        (Status.APPROVED, Status.COMPLETED),
+    ]
+    assert request.events.first().actor == request.decided_by
+    assert AccessGrant.objects.get().events.count() == 1
+    assert ProvisionalPassword.objects.count() == 1
+    kinds = sorted(OutgoingMail.objects.values_list("kind", flat=True))
+    assert kinds == ["credential", "request_completed"]
+
+
+def test_of_four_different_decisions_at_once_one_holds(signed_in):
+    request = request_in(Status.PENDING, user_type=UserTypeFactory(system__credential="OWN"))
+    decisions = ["RETURNED", "REJECTED", "RETURNED", "REJECTED"]
+    clients = [signed_in(analyst()) for _ in decisions]
+
+    responses = at_once(
+        *(
+            lambda client=client, to=to: decide(client, request, to, note="motivo")
+            for client, to in zip(clients, decisions, strict=True)
+        )
+    )
+
+    assert sorted(answer.status_code for answer in responses) == [302, 409, 409, 409]
+    [winner] = [to for to, answer in zip(decisions, responses, strict=True) if answer.status_code == 302]
+    request.refresh_from_db()
+    assert request.status == winner
+    assert [event.to_status for event in request.events.all()] == [winner]
+    assert OutgoingMail.objects.count() == 1
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_approving_and_cancelling_at_once_exactly_one_holds_and_the_other_is_told(signed_in, attempt):
+    request = request_in(Status.PENDING)
+    decider, requester = signed_in(analyst()), signed_in(request.requester)
+
+    approved, cancelled = at_once(
+        lambda: decide(decider, request, "APPROVED"),
+        lambda: requester.post(f"/solicitacoes/{request.protocol}/cancelar/", follow=True),
+    )
+
+    request.refresh_from_db()
+    if approved.status_code == 302:
+        assert request.status == Status.COMPLETED
+        assert AccessGrant.objects.count() == 1
+        assert "está “Concluída” e não pode passar para “Cancelada”" in Page(cancelled).notices[0]
+    else:
+        assert (approved.status_code, request.status) == (409, Status.CANCELLED)
+        assert not AccessGrant.objects.exists()
+        assert "está “Cancelada” e não pode passar para “Aprovada”" in told(approved)
+        assert Page(cancelled).notices == ["Solicitação cancelada."]
+
+
+def test_two_approvals_for_one_person_at_once_share_one_provisional_password(signed_in):
+    bond = request_in(Status.CANCELLED).employment
+    requests = [request_in(Status.PENDING, bond=bond) for _ in range(4)]
+    clients = [signed_in(analyst()) for _ in requests]
+
+    responses = at_once(
+        *(
+            lambda client=client, request=request: decide(client, request, "APPROVED")
+            for client, request in zip(clients, requests, strict=True)
+        )
+    )
+
+    assert [answer.status_code for answer in responses] == [302] * 4
+    assert AccessGrant.objects.filter(user=bond.user).count() == 4
+    assert ProvisionalPassword.objects.filter(user=bond.user).count() == 1
+    assert OutgoingMail.objects.filter(kind="credential", recipient=bond.user).count() == 4
+
+
+def test_a_correction_sent_eight_times_at_once_is_made_once(signed_in, browser_of):
+    request = workflow.file(unsaved_request())
+    workflow.move(request.pk, Status.RETURNED, by=analyst(), note="Falta a portaria.")
+    client = signed_in(request.requester)
+    posted = answers(request.employment, request.user_type, description="Portaria 12/2026.")
+
+    windows = [browser_of(client) for _ in range(8)]
+    address = f"/solicitacoes/{request.protocol}/corrigir/"
+    responses = at_once(*(lambda window=window: window.post(address, posted) for window in windows))
+
+    assert all(answer.status_code in {200, 302} for answer in responses)
+    request.refresh_from_db()
+    assert (request.status, request.description) == (Status.PENDING, "Portaria 12/2026.")
+    assert [event.to_status for event in request.events.all()] == [Status.PENDING, Status.RETURNED, Status.PENDING]
+
+
+@pytest.mark.skipif("sqlite" in connection.vendor, reason="SQLite lets one writer in at a time: there is no in between")
+def test_the_same_form_is_the_same_request_even_between_two_looks_at_the_table(signed_in, browser_of):
+    """The second post has looked for its own form, and looks for others for the same, after the first was stored."""
+    client = signed_in(EmploymentFactory().user)
+    posted = answers(EmploymentFactory(), UserTypeFactory(), nonce=Page(client.get(NEW)).value("nonce"))
+    looked, stored = threading.Event(), threading.Event()
+
+    def wait_after_the_first_look(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if "form_nonce" in sql and sql.startswith("SELECT") and not looked.is_set():
+            looked.set()
+            assert stored.wait(30)
+        return result
+
+    def slow():
+        with connection.execute_wrapper(wait_after_the_first_look):
+            return browser_of(client).post(NEW, posted)
+
+    def quick():
+        assert looked.wait(30)
+        try:
+            return browser_of(client).post(NEW, posted)
+        finally:
+            stored.set()
+
+    first, second = at_once(slow, quick)
+
+    request = AccessRequest.objects.get()
+    assert {answer.get("Location") for answer in (first, second)} == {f"/solicitacoes/{request.protocol}/"}
