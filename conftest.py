@@ -48,6 +48,18 @@ def _flush_history_too(self: TransactionTestCase) -> None:
 TransactionTestCase._fixture_teardown = _flush_history_too  # type: ignore[method-assign]
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Ends what a thread or a killed process left open, so that the test database can be dropped."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 @pytest.fixture(autouse=True)
 def _quick_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id still, but cheap. Real hashes where real processes run, and under the mark ``real_hashing``."""
@@ -93,30 +105,27 @@ def make_client() -> Callable[..., PortalClient]:
     return PortalClient
 
 
-_resolve = template_base.FilterExpression.resolve
+_resolve_lookup = template_base.Variable._resolve_lookup
 OWN_TEMPLATES = str(services.ROOT / "templates")
 #: They stand in for templates of packages, which lean on undefined variables.
 OVERRIDES = tuple(f"{OWN_TEMPLATES}/{folder}/" for folder in ("admin", "django", "django_recaptcha", "altcha_django"))
 
 
-def _resolve_or_fail(
-    self: template_base.FilterExpression, context: template_context.Context, ignore_failures: bool = False
-) -> Any:
+def _resolve_lookup_or_fail(self: template_base.Variable, context: template_context.Context) -> Any:
     """In our own templates, a variable that is not there is a mistake, in ``{% if %}`` as well."""
-    if isinstance(self.var, template_base.Variable) and self.var.lookups is not None:
-        rendered = context.render_context.template
+    try:
+        return _resolve_lookup(self, context)
+    except template_base.VariableDoesNotExist:
+        rendered = context.render_context.template if isinstance(context, template_context.Context) else None
         origin = str(rendered.origin.name) if rendered else ""
         if origin.startswith(OWN_TEMPLATES) and not origin.startswith(OVERRIDES):
-            try:
-                self.var.resolve(context)
-            except template_base.VariableDoesNotExist:
-                pytest.fail(f"{origin}: {self.var.var!r} is not defined")
-    return _resolve(self, context, ignore_failures)
+            pytest.fail(f"{origin}: {self.var!r} is not defined")
+        raise
 
 
 @pytest.fixture(autouse=True)
 def _undefined_template_variables_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_base.FilterExpression, "resolve", _resolve_or_fail)
+    monkeypatch.setattr(template_base.Variable, "_resolve_lookup", _resolve_lookup_or_fail)
 
 
 # --- Mail -----------------------------------------------------------------------------------------------------------

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from requests_app.models import AccessRequest
 
 
 class PortalAdminSite(admin.AdminSite):
     site_title = "Sistemas Externos"
     site_header = "Sistemas Externos – Coordenadoria"
     index_title = "Mesa de trabalho"
+    enable_nav_sidebar = False  # the queue needs the width
+
+    #: So many of those that wait stand on the first page; the rest is one click away.
+    MOST_SHOWN = 20
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """The first page shows what waits, the oldest first."""
+        waiting: list[AccessRequest] = []
+        if request.user.has_perm("requests_app.view_accessrequest"):
+            queue = AccessRequest.objects.waiting().select_related("user_type__system", "holder").order_by("pk")
+            waiting = list(queue[: self.MOST_SHOWN + 1])
+        context = {"waiting": waiting[: self.MOST_SHOWN], "more_wait": len(waiting) > self.MOST_SHOWN}
+        return super().index(request, {**context, **(extra_context or {})})
 
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:

@@ -7,10 +7,12 @@ Each variable may also be given as ``NAME_FILE``, the path of a file that holds 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterable
 from datetime import timedelta
+from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,7 +33,11 @@ def stop(sentence: str) -> SystemExit:
 
 def text(name: str, default: str | None = None) -> str:
     """A non-empty value. Without a default, its absence stops the start."""
-    value: str = env.str(name, default="").strip()
+    try:
+        # Not by env.str, which takes a value that begins with a dollar for the name of another variable.
+        value: str = env.ENVIRON.get(name, "").strip()
+    except (OSError, UnicodeDecodeError):
+        raise stop(f"o arquivo de {name}_FILE não pôde ser lido.") from None
     if value:
         return value
     if default is None:
@@ -52,14 +58,17 @@ def boolean(name: str, *, default: bool) -> bool:
 def number(name: str, default: int, *, least: int, most: int) -> int:
     """A whole number within its limits."""
     value = text(name, str(default))
-    if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= most):  # noqa: PLR2004
         raise stop(f"{name} deve ser um número de {least} a {most}, e não {value!r}.")
     return int(value)
 
 
 def words(name: str, default: str | None = None) -> list[str]:
     """A list, separated by commas."""
-    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+    found = [word.strip() for word in text(name, default).split(",") if word.strip()]
+    if not found and default is None:
+        raise stop(f"defina {name}.")
+    return found
 
 
 def demo_key(name: str) -> str:
@@ -107,10 +116,23 @@ if SECRET_KEY in SECRETS_KEYS:
 # --- Addresses ------------------------------------------------------------------------------------------------------
 DEBUG = boolean("DEBUG", default=False)
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+
+
+def web_address(name: str) -> str:
+    """An address that others can be appended to."""
+    value = text(name).rstrip("/")
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets, or a port that is no number
+        good = False
+    if not good or "?" in value or "#" in value:
+        raise stop(f"{name} deve ser um endereço completo, como https://sistemas.tjms.jus.br.")
+    return value
+
+
 #: Links in mails are made from this, never from the request.
-PORTAL_URL = text("PORTAL_URL").rstrip("/")
-if urlsplit(PORTAL_URL).scheme not in {"http", "https"} or not urlsplit(PORTAL_URL).hostname:
-    raise stop("PORTAL_URL deve ser um endereço completo, como https://sistemas.tjms.jus.br.")
+PORTAL_URL = web_address("PORTAL_URL")
 HTTPS = PORTAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
 
@@ -190,7 +212,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Database -------------------------------------------------------------------------------------------------------
 try:
     DATABASES = {"default": environ.Env.db_url_config(text("DATABASE_URL"))}
-except (environ.ImproperlyConfigured, ValueError):
+    if not DATABASES["default"]["ENGINE"].endswith((".postgresql", ".sqlite3")):
+        raise ValueError  # noqa: TRY301 - said below
+except (environ.ImproperlyConfigured, KeyError, ValueError):
     raise stop("DATABASE_URL não pôde ser lida. Exemplo: postgres://usuario:senha@servidor:5432/portal.") from None
 DATABASES["default"].update(ATOMIC_REQUESTS=False, CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -202,6 +226,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 
 # --- Broker and worker ----------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = text("CELERY_BROKER_URL")
+if "://" not in CELERY_BROKER_URL:
+    raise stop("CELERY_BROKER_URL não pôde ser lida. Exemplo: redis://127.0.0.1:6379/0.")
 if CELERY_BROKER_URL.startswith("filesystem://"):
     BROKER_DIR = Path(text("BROKER_DIR", str(VAR_DIR / "broker")))
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
@@ -241,6 +267,8 @@ try:
 except (environ.ImproperlyConfigured, ValueError):
     raise stop("EMAIL_URL não pôde ser lida. Exemplo: smtp+tls://usuario:senha@servidor:587.") from None
 DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL")
+if not parseaddr(DEFAULT_FROM_EMAIL)[1].rpartition("@")[0]:
+    raise stop("DEFAULT_FROM_EMAIL precisa de um endereço, como Sistemas Externos <nao-responda@tjms.jus.br>.")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
 #: Domains of the addresses that a requester may give for the status mails.
@@ -331,13 +359,16 @@ USE_I18N = True
 USE_TZ = True
 
 # --- Log ------------------------------------------------------------------------------------------------------------
+LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise stop("LOG_LEVEL deve ser DEBUG, INFO, WARNING, ERROR ou CRITICAL.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"redact": {"()": "bnmp_portal.logs.Redact"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
-    "root": {"handlers": ["stderr"], "level": text("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handler would mail tracebacks, with what a person typed in them.
     "loggers": {"django": {"handlers": [], "propagate": True}},
 }

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 
 from accounts import names
 from accounts.admin import KeptAdmin, ReadOnlyAdmin
@@ -70,6 +71,10 @@ class DeskAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     actions = None
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -112,7 +117,7 @@ class AccessRequestAdmin(DeskAdmin):
 
     list_display = (
         "protocol",
-        "created_at",
+        "filed_at",
         "beneficiary_name",
         "user_type",
         "requester_name",
@@ -124,6 +129,10 @@ class AccessRequestAdmin(DeskAdmin):
     search_fields = ("protocol",)
     search_help_text = "Protocolo, matrícula ou nome de quem terá o acesso"
     ordering = ("pk",)
+
+    @admin.display(description="pedida em", ordering="pk")
+    def filed_at(self, request: AccessRequest) -> str:
+        return f"{timezone.localtime(request.created_at):%d/%m/%Y %H:%M}"
 
     @admin.display(description="em análise por")
     def holder_name(self, request: AccessRequest) -> str:
