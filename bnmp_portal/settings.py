@@ -211,10 +211,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database -------------------------------------------------------------------------------------------------------
 try:
-    DATABASES = {"default": environ.Env.db_url_config(text("DATABASE_URL"))}
-    if not DATABASES["default"]["ENGINE"].endswith((".postgresql", ".sqlite3")):
+    # Looked at first: django-environ would print an address that it does not know, password included.
+    if text("DATABASE_URL").partition("://")[0] not in {"postgres", "postgresql", "sqlite"}:
         raise ValueError  # noqa: TRY301 - said below
-except (environ.ImproperlyConfigured, KeyError, ValueError):
+    DATABASES = {"default": environ.Env.db_url_config(text("DATABASE_URL"))}
+except (environ.ImproperlyConfigured, ValueError):
     raise stop("DATABASE_URL não pôde ser lida. Exemplo: postgres://usuario:senha@servidor:5432/portal.") from None
 DATABASES["default"].update(ATOMIC_REQUESTS=False, CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

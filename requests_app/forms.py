@@ -82,6 +82,7 @@ class AccessRequestForm(forms.Form):
 
     requester_email = forms.EmailField(
         label="Email do solicitante",
+        required=False,  # it has no star in the source; the directory's is taken instead
         max_length=254,
         help_text="Informe seu e-mail pessoal do Tribunal. E-mail do cartório não é aceito.",
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
@@ -157,7 +158,9 @@ class AccessRequestForm(forms.Form):
         self.matches = search_bonds(str(self["beneficiary_search"].value() or ""))
 
     def clean_requester_email(self) -> str:
-        email: str = self.cleaned_data["requester_email"]
+        email: str = self.cleaned_data["requester_email"] or self.user.email
+        if not email:
+            raise ValidationError("Informe o seu e-mail institucional: o cadastro não tem nenhum.")
         if email.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
             domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
             raise ValidationError(f"Use o e-mail institucional, que termina em {domains}.")

@@ -225,10 +225,10 @@ class AccessRequest(models.Model):
         return self.user_type.system
 
     @property
-    def last_note(self) -> str:
-        """The reason that came with the latest move."""
-        latest = self.events.order_by("-pk").first()
-        return latest.note if latest else ""
+    def return_reason(self) -> str:
+        """Why it was last returned."""
+        returned = self.events.filter(to_status=Status.RETURNED).last()
+        return returned.note if returned else ""
 
 
 class ProtocolCounter(models.Model):

@@ -25,8 +25,10 @@ REQUIRED = {
     "EMAIL_URL": "smtp+tls://portal:secret@smtp.tjms.jus.br:587",
     "DEFAULT_FROM_EMAIL": "Sistemas Externos <nao-responda@tjms.jus.br>",
 }
+#: Reads the file alone, without the package's Celery: three times as fast.
+READ = "import json, runpy, sys; s = runpy.run_path('bnmp_portal/settings.py')"
 #: Prints the settings that are asked for, as JSON.
-SHOW = "import json, sys, bnmp_portal.settings as s; print(json.dumps([getattr(s, n) for n in sys.argv[1:]]))"
+SHOW = f"{READ}; print(json.dumps([s[name] for name in sys.argv[1:]], default=str))"
 
 
 def start(*arguments, folder=ROOT, **environment):
@@ -57,7 +59,7 @@ def values(*names, **changes):
 
 def line_at_stop(*arguments, folder=ROOT, **changes):
     """The one line that the operator sees."""
-    stopped = start(*(arguments or ("-c", "import bnmp_portal.settings")), folder=folder, **with_changes(**changes))
+    stopped = start(*(arguments or ("-c", READ)), folder=folder, **with_changes(**changes))
     assert stopped.returncode != 0
     assert stopped.stdout == ""
     (line,) = stopped.stderr.splitlines()
@@ -127,6 +129,7 @@ def test_the_line_does_not_tell_the_secret_it_is_about():
 
     assert short not in line_at_stop(SECRET_KEY=short)
     assert "secret-word" not in line_at_stop(DATABASE_URL=database)
+    assert "secret-word" not in line_at_stop(DATABASE_URL="postgre://portal:secret-word@127.0.0.1/portal")
     assert "secret-word" not in line_at_stop(EMAIL_URL="smtp://portal:secret-word@smtp.tjms.jus.br:port")
 
 
@@ -246,26 +249,22 @@ def copy(tmp_path):
     return folder
 
 
-DEMO_VALUES = (
-    "import json, bnmp_portal.settings as s;"
-    "print(json.dumps([s.SECRET_KEY, s.SECRETS_KEYS, s.DATABASES['default'], s.CELERY_BROKER_URL, s.EMAIL_FILE_PATH,"
-    " s.DEBUG, s.PORTAL_URL], default=str))"
-)
+DEMO_VALUES = "SECRET_KEY SECRETS_KEYS DATABASES CELERY_BROKER_URL EMAIL_FILE_PATH DEBUG PORTAL_URL".split()
 
 
 def test_the_demonstration_needs_one_variable_and_keeps_its_keys(copy):
-    first = start("-c", DEMO_VALUES, folder=copy, PORTAL_DEMO="1")
+    first = start("-c", SHOW, *DEMO_VALUES, folder=copy, PORTAL_DEMO="1")
     assert first.returncode == 0, first.stderr
-    key, keys, database, broker, mail, debug, address = json.loads(first.stdout)
+    key, keys, databases, broker, mail, debug, address = json.loads(first.stdout)
 
     assert len(key) >= 50
     assert key not in keys
-    assert database["NAME"] == str(copy / "var/portal.sqlite3")
+    assert databases["default"]["NAME"] == str(copy / "var/portal.sqlite3")
     assert broker == "filesystem://"
     assert f"/{mail.lstrip('/')}" == str(copy / "var/mail")
     assert debug is False
     assert address == "http://127.0.0.1:8000"
-    assert start("-c", DEMO_VALUES, folder=copy, PORTAL_DEMO="1").stdout == first.stdout
+    assert start("-c", SHOW, *DEMO_VALUES, folder=copy, PORTAL_DEMO="1").stdout == first.stdout
     assert {file.stat().st_mode & 0o777 for file in (copy / "var/keys").iterdir()} == {0o600}
 
 
@@ -274,7 +273,7 @@ def test_the_demonstration_gives_way_to_what_is_said(copy, tmp_path):
     file.write_text("f" * 40)
 
     shown = start(
-        *("-c", DEMO_VALUES),
+        *("-c", SHOW, *DEMO_VALUES),
         folder=copy,
         PORTAL_DEMO="1",
         SECRET_KEY_FILE=str(file),
@@ -282,13 +281,13 @@ def test_the_demonstration_gives_way_to_what_is_said(copy, tmp_path):
         DATABASE_URL="sqlite:////tmp/other.sqlite3",
     )
 
-    key, _, database, _, _, _, address = json.loads(shown.stdout)
-    assert (key, database["NAME"], address) == ("f" * 40, "/tmp/other.sqlite3", "http://127.0.0.1:9000")
+    key, _, databases, _, _, _, address = json.loads(shown.stdout)
+    assert (key, databases["default"]["NAME"], address) == ("f" * 40, "/tmp/other.sqlite3", "http://127.0.0.1:9000")
 
 
 def test_without_the_demonstration_no_key_is_made_and_nothing_is_written(copy):
     assert "defina SECRET_KEY." in line_at_stop(folder=copy, SECRET_KEY=None)
-    assert start("-c", "import bnmp_portal.settings", folder=copy, **REQUIRED).returncode == 0
+    assert start("-c", READ, folder=copy, **REQUIRED).returncode == 0
     assert not (copy / "var").exists()
 
 

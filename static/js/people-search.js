@@ -126,10 +126,7 @@ const input = container.querySelector("input");
 input.value = original.value;
 input.maxLength = original.maxLength;
 input.spellcheck = false;
-if (original.ariaInvalid) {
-  input.ariaInvalid = "true";
-  input.setAttribute("aria-errormessage", "id_beneficiary_error");
-}
+if (original.ariaInvalid) input.ariaInvalid = original.ariaInvalid;
 input.addEventListener("input", chooseNobody);
 
 let dismissed = false;

@@ -81,17 +81,6 @@ CATALOGUE: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     ),
     ("SIEL", OPERATOR, "Informações do cadastro eleitoral.", "https://www.tre-ms.jus.br", ("Servidor", "Magistrado")),
 ]
-NOTICES = [
-    (
-        SystemNotice.Kind.INFORMATION,
-        (
-            "Tendo em vista que, por ora, apenas os mandados de prisão e alvarás de soltura expedidos no sistema SEEU "
-            "estão integrados com o BNMP 2.0, os demais documentos referentes à Execução Penal serão expedidos "
-            "diretamente no BNMP 2.0 web."
-        ),
-    ),
-    (SystemNotice.Kind.ATTENTION, "É de suma importância que o usuário guarde a senha de acesso ao BNMP 2.0."),
-]
 
 
 class Command(BaseCommand):
@@ -132,8 +121,9 @@ def make_catalogue() -> None:
     bnmp = ExternalSystem.objects.get(name="BNMP 2.0")
     bnmp.successor = ExternalSystem.objects.get(name="BNMP 3.0")
     bnmp.save(update_fields=["successor"])
-    for kind, text in NOTICES:
-        SystemNotice.objects.create(system=bnmp, kind=kind, text=text, published_on=date(2020, 7, 14))
+    SystemNotice.objects.create(
+        system=bnmp, text="Mandados e guias passaram a ser emitidos no BNMP 3.0.", published_on=date(2025, 3, 10)
+    )
 
 
 def make_requests() -> None:
