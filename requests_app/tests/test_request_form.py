@@ -417,7 +417,6 @@ def closed_system():
         ("system", lambda: {"system": "1\0"}, "Caracteres nulos não são permitidos."),
         ("system", lambda: {"system": SCRIPT}, NOT_OFFERED),
         ("system", lambda: {"system": None}, "Este campo é obrigatório."),
-        ("requester_email", lambda: {"requester_email": ""}, "Este campo é obrigatório."),
         ("requester_email", lambda: {"requester_email": "lucia"}, "Informe um endereço de email válido."),
         ("requester_email", lambda: {"requester_email": "l@tjms.jus.br\r\nBcc: x@y.z"}, "Informe um endereço de email"),
         ("requester_email", lambda: {"requester_email": "l@tjms.jus.br\0"}, "Caracteres nulos não são permitidos."),
@@ -465,8 +464,21 @@ def test_what_cannot_be_is_refused_beside_its_field_and_nothing_typed_is_lost(
     assert not OutgoingMail.objects.exists()
 
 
+def test_without_an_email_the_directorys_is_taken(client, requester):
+    client.post(NEW, answers(requester_email=""))
+    assert AccessRequest.objects.get().requester_email == requester.email
+
+
+def test_without_an_email_anywhere_one_is_asked_for(client, requester):
+    requester.email = ""
+    requester.save()
+    page = Page(client.post(NEW, answers(requester_email="")))
+    assert "Informe o seu e-mail institucional" in page.beside("requester_email")
+    assert not AccessRequest.objects.exists()
+
+
 def test_everything_wrong_at_once_is_told_at_once_each_line_leading_to_its_field(client, requester):
-    page = Page(client.post(NEW, {"requester_email": "", "requester_phone": ""}))
+    page = Page(client.post(NEW, {"requester_email": "lucia", "requester_phone": ""}))
     assert "Há 6 campos para corrigir. Nada foi perdido." in page.summary
     targets = [dict(link.attributes)["href"] for link in walk(page.one(class_="error-summary")) if link.name == "a"]
     names = ["requester_email", "requester_phone", "beneficiary", "user_type", "system", "description"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.core.validators import validate_email
 from django.db import transaction
 
 from accounts import cpf as cpf_rules
@@ -31,8 +31,13 @@ class Command(BaseCommand):
         if user is None:
             if not (options["name"].strip() and options["email"].strip()):
                 raise CommandError("Esta pessoa não está no cadastro: informe também --name e --email.")
-            validate_email(options["email"])
-            user = User.objects.create_user(cpf, options["name"].strip(), email=options["email"].strip())
+            user = User(cpf=cpf, name=options["name"].strip(), email=options["email"].strip())
+            user.set_unusable_password()
+            try:
+                user.clean_fields(exclude={"search_name"})  # made when it is saved
+            except ValidationError as wrong:
+                raise CommandError(" ".join(wrong.messages)) from None
+            user.save()
         user.is_active = user.is_staff = user.is_superuser = True
         user.save(update_fields=["is_active", "is_staff", "is_superuser"])
         security.record(SecurityEvent.Kind.ADMINISTRATOR_MADE, user=user, detail="linha de comando")
