@@ -83,7 +83,10 @@ test: venv-module venv-dev services check
 	    "") $(BIN)/python -m pytest -n 2 --cov || failed="$$failed PostgreSQL" ;;
 	    chromium) $(BIN)/python -m pytest -n 2 --cov -m "not browser" || failed="$$failed PostgreSQL" ;;
 	esac
-	if [ -n "$$missing" ]; then echo "Não foi executado tudo: falta $$missing."; fi
+	if [ -n "$$missing" ]; then
+	    echo "Não foi executado tudo: falta $$missing."
+	    [ -z "$${CI:-}" ] || exit 1
+	fi
 	if [ -n "$$failed" ]; then echo "Falharam testes em: $$failed"; exit 1; fi
 
 # Debian's Python comes without what makes a virtual environment.

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from . import cpf as cpf_rules
-from . import names
+from . import names, outbox
 from .models import Employment, HelpDesk, OutgoingMail, SecurityEvent, Unit, User
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class EmploymentInline(EmploymentTable):
 class UserAdmin(KeptAdmin):
     """The directory. ``is_superuser`` is set by ``create_administrator`` alone."""
 
-    list_display = ("display_name", "masked_cpf", "email", "is_active", "is_staff")
+    list_display = ("display_name", "masked_cpf", "masked_email", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
     search_fields = ("search_name",)
     search_help_text = "Nome (com ou sem acento), matrícula ou CPF inteiro"
@@ -80,15 +80,27 @@ class UserAdmin(KeptAdmin):
     def masked_cpf(self, user: User) -> str:
         return user.masked_cpf
 
+    @admin.display(description="e-mail")
+    def masked_email(self, user: User) -> str:
+        return user.masked_email
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people come from the personnel file (import_directory)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who is staff, and in which groups, is not decided by who may merely correct an address."""
+        """Who is staff is the administrator's to decide, and so is where a staff member's links go.
+
+        An address is the way to a password: who may correct addresses must not become an analyst by it.
+        """
         own = obj is not None and obj.pk == request.user.pk
         if request.user.is_superuser and not own:
             return self.readonly_fields
-        return (*self.readonly_fields, "is_staff", "groups", *(("is_active",) if own else ()))
+        guarded = obj is not None and (own or obj.is_staff or obj.is_superuser)
+        return (*self.readonly_fields, "is_staff", "groups", *(("email", "is_active") if guarded else ()))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """No filter made by hand: letter by letter it would read a CPF or a password's hash."""
+        return lookup.partition("__")[0] in {"is_active", "is_staff"}
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -117,12 +129,16 @@ class HelpDeskAdmin(KeptAdmin):
 
 @admin.register(OutgoingMail)
 class OutgoingMailAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "kind", "recipient_name", "status", "attempts", "next_at", "sent_at", "error")
+    list_display = ("created_at", "message", "recipient_name", "status", "attempts", "next_at", "sent_at", "error")
     list_filter = ("status", "kind")
     list_select_related = ("recipient",)
     ordering = ("-pk",)
     fields = (*list_display, "uuid")
     show_full_result_count = False
+
+    @admin.display(description="mensagem", ordering="kind")
+    def message(self, mail: OutgoingMail) -> str:
+        return outbox.KINDS[mail.kind].label if mail.kind in outbox.KINDS else mail.kind
 
     @admin.display(description="destinatário")
     def recipient_name(self, mail: OutgoingMail) -> str:

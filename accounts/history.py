@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
@@ -23,7 +24,6 @@ class Rule:
 
     model: type[Model]
     kept_days: int | None = None
-    time_column: str = "at"
 
     @property
     def table(self) -> str:
@@ -72,8 +72,8 @@ $$ BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END $
 def create_triggers(connection: BaseDatabaseWrapper) -> None:
     """Make every trigger anew, so that a changed retention period takes effect."""
     tables = set(connection.introspection.table_names())
-    drop_triggers(connection)
-    with connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:  # never a moment without
+        drop_triggers(connection)
         if connection.vendor == "postgresql":
             cursor.execute(FUNCTION_SQL)
         for rule in RULES.values():

@@ -18,6 +18,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 if TYPE_CHECKING:
     from .models import User
 
+STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 

@@ -78,9 +78,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         return cpf_rules.masked(self.cpf)
 
     @property
+    def masked_email(self) -> str:
+        """``j***@tjms.jus.br`` (LGPD; DOMAIN §5)."""
+        mailbox, _at, domain = self.email.rpartition("@")
+        return f"{mailbox[:1]}***@{domain}" if mailbox else ""
+
+    @property
     def has_chosen_password(self) -> bool:
         """Whether the person signs in with a password that they chose themselves."""
-        return self.has_usable_password() and not self.must_change_password
+        return bool(self.password) and self.has_usable_password() and not self.must_change_password
 
     def get_full_name(self) -> str:
         return self.display_name
@@ -115,6 +121,10 @@ class Unit(models.Model):
 
 
 class EmploymentQuerySet(models.QuerySet["Employment"]):
+    def main_of(self, user: User) -> Employment | None:
+        """The bond that a person acts by: the oldest that holds today."""
+        return self.current().filter(user=user).select_related("unit").order_by("started_on", "pk").first()
+
     def current(self) -> EmploymentQuerySet:
         """Bonds that hold today, of people who may sign in."""
         today = timezone.localdate()
@@ -273,6 +283,25 @@ class SecurityEvent(models.Model):
         verbose_name = "evento de segurança"
         verbose_name_plural = "eventos de segurança"
         ordering = ("-at",)
+        constraints = (
+            models.CheckConstraint(
+                name="security_event_known_kind",
+                condition=Q(
+                    kind__in=(
+                        "SIGNED_IN",
+                        "SIGN_IN_FAILED",
+                        "SIGNED_OUT",
+                        "THROTTLED",
+                        "RESET_REQUESTED",
+                        "RESET_NOT_SENT",
+                        "PASSWORD_RESET",
+                        "PASSWORD_CHANGED",
+                        "PROVISIONAL_ISSUED",
+                        "ADMINISTRATOR_MADE",
+                    )
+                ),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"evento {self.pk}"

@@ -218,9 +218,10 @@ def settle(mail: OutgoingMail, status: MailStatus, *, error: str = "") -> bool:
         if not held:
             log.warning("Mail %s was claimed by another worker before its outcome was recorded", mail.uuid)
             return False
+        mail.status = status
         kind = KINDS[mail.kind]
         (kind.sent if status == MailStatus.SENT else kind.dropped)(mail)
-    log.info("Mail %s (%s): %s %s", mail.uuid, mail.kind, status, error)
+    log.info("Mail %s (%s): %s", mail.uuid, mail.kind, status)  # servers name the recipient in their answers
     return status == MailStatus.SENT
 
 

@@ -20,15 +20,19 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
     None where there is nothing to carry: the person chose a password, or holds a mailed provisional one that is still
     good. ``renew`` replaces either. The caller holds a transaction and the person's lock.
     """
-    live = ProvisionalPassword.objects.filter(user=user, ended_at=None).first()
-    if not renew:
-        if live is None and user.has_chosen_password:
-            return None
-        if live is not None and live.nonce:
+    if user.has_chosen_password and not renew:
+        return None
+    # Locked: a worker that mails it just now is about to wipe the nonce.
+    live = ProvisionalPassword.objects.select_for_update(of=("self",)).filter(user=user, ended_at=None).first()
+    if live is not None and not renew:
+        if live.nonce:
             return live  # not mailed yet: a second mail with the same password kills no first one
-        if live is not None and live.mailed_at is not None and not live.has_lapsed:
+        if live.mailed_at is not None and not live.has_lapsed:
             return None
     end(user)
+    # What is replaced opens nothing any more, from this moment and not from the mailing.
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
     security.record(SecurityEvent.Kind.PROVISIONAL_ISSUED, user=user, actor=by)
     return ProvisionalPassword.objects.create(
         user=user, nonce=secret_keys.new_nonce(), key_version=secret_keys.newest_version()
@@ -84,5 +88,11 @@ def mailed(pk: int, *, needed_by_another_mail: bool) -> None:
 
 
 def forget(pk: int) -> None:
-    """Wipe the nonce: nobody, we included, can derive the password again."""
+    """Wipe the nonce: nobody, we included, can derive the password again. One that nobody got is over."""
     ProvisionalPassword.objects.filter(pk=pk).update(nonce="")
+    ProvisionalPassword.objects.filter(pk=pk, set_at=None, ended_at=None).update(ended_at=timezone.now())
+
+
+def lock(pk: int) -> None:
+    """Until the caller's transaction ends, nobody else settles a mail with it or issues it again."""
+    ProvisionalPassword.objects.select_for_update(of=("self",)).get(pk=pk)

@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 def digest(typed: str) -> str:
-    """A keyed digest (64 hexadecimal digits): tells whether two things typed were the same, never what they were."""
+    """A keyed digest (64 hexadecimal digits): tells whether two things typed were the same, never what they were.
+
+    By the oldest key, so that a new one in front resets no count.
+    """
     return salted_hmac(
         "accounts.security.digest", typed, secret=settings.SECRETS_KEYS[-1], algorithm="sha256"
     ).hexdigest()

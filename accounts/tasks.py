@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Event
 
 from celery import shared_task
+from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import close_old_connections
 from django.utils import timezone
 
 from . import outbox, resets, throttle
@@ -32,6 +35,20 @@ def sweep() -> int:
         except Exception:  # one that fails must not keep the mail back
             log.exception("Chore %s failed", chore.__name__)
     return outbox.send_due()
+
+
+def sweep_until(stopping: Event) -> None:
+    """Sweep every ``OUTBOX_SWEEP_SECONDS`` until told to stop. One that fails is logged; the next tries again."""
+    while True:
+        close_old_connections()
+        try:
+            sweep()
+        except Exception:
+            log.exception("The sweep failed and goes on")
+        finally:
+            close_old_connections()
+        if stopping.wait(settings.OUTBOX_SWEEP_SECONDS):
+            return
 
 
 @shared_task(name="accounts.tasks.send_pending_mail", ignore_result=True)

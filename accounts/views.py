@@ -18,7 +18,7 @@ from django.views.generic import TemplateView
 
 from . import passwords, resets, security, throttle
 from .forms import ForgotPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm
-from .http import UserRequest, allow_captcha, client_address
+from .http import STALE, UserRequest, allow_captcha, client_address
 from .models import SecurityEvent, User
 from .search import search_bonds
 
@@ -28,16 +28,9 @@ NOT_SIGNED_IN = (
     "Se não lembra a senha, use “Esqueci a senha”."
 )
 LAPSED = "Sua senha provisória venceu. Use “Esqueci a senha” para criar uma nova."
-STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
 
 public = method_decorator(login_not_required, name="dispatch")
 secret_posts = method_decorator(sensitive_post_parameters(), name="dispatch")
-
-
-def waiting_sentence(seconds: int) -> str:
-    """How long to wait, as people say it."""
-    minutes = -(-seconds // 60)
-    return f"Muitas tentativas em pouco tempo. Aguarde {minutes} minuto{'s' if minutes > 1 else ''} e tente de novo."
 
 
 @public
@@ -65,6 +58,7 @@ class Login(View):
             return self.page(request, form)
         login(request, user)
         throttle.clear(throttle.SIGN_IN, throttle.sign_in_key(request, cpf))
+        throttle.give_back(throttle.SIGN_IN_ADDRESS, throttle.address_key(request))
         security.record(SecurityEvent.Kind.SIGNED_IN, user=user, actor=user, request=request)
         response = redirect(self.target(request))
         throttle.remember_device(response, cpf)
@@ -72,12 +66,9 @@ class Login(View):
 
     def admitted(self, request: HttpRequest, cpf: str, password: str) -> User | None:
         """The person, if the throttle lets the try through and the password fits."""
-        waits = (
-            throttle.take(throttle.SIGN_IN_ADDRESS, throttle.address_key(request)),
-            throttle.take(throttle.SIGN_IN, throttle.sign_in_key(request, cpf)),
-        )
-        if any(waits):
-            security.record(SecurityEvent.Kind.THROTTLED, typed=cpf, request=request, detail="entrada")
+        if throttle.take(throttle.SIGN_IN_ADDRESS, throttle.address_key(request), request) or throttle.take(
+            throttle.SIGN_IN, throttle.sign_in_key(request, cpf), request
+        ):
             return None
         user = authenticate(request, username=cpf, password=password)
         if isinstance(user, User):
@@ -144,12 +135,11 @@ class ForgotPassword(View):
         if not form.is_valid():
             return self.page(request, form)
         cpf: str = form.cleaned_data["cpf"]
-        wait = max(
-            throttle.take(throttle.RESET_ADDRESS, throttle.address_key(request)), throttle.take(throttle.RESET, cpf)
+        wait = throttle.take(throttle.RESET_ADDRESS, throttle.address_key(request), request) or throttle.take(
+            throttle.RESET, cpf, request
         )
         if wait:
-            security.record(SecurityEvent.Kind.THROTTLED, typed=cpf, request=request, detail="redefinição")
-            form.add_error(None, waiting_sentence(wait))
+            form.add_error(None, throttle.sentence(wait))
             return self.page(request, form, status=429)
         resets.ask(cpf, address=client_address(request))
         return redirect("password-reset-sent")
@@ -257,7 +247,7 @@ class PasswordChange(View):
         if not form.is_valid():
             return self.page(request, form)
         if wait := throttle.take(throttle.OLD_PASSWORD, request.user.cpf):
-            form.add_error("old_password", waiting_sentence(wait))
+            form.add_error("old_password", throttle.sentence(wait))
             return self.page(request, form, status=429)
         fits = request.user.check_password(form.cleaned_data["old_password"])
         hash_checked = request.user.password  # after the check, which renews a hash of outdated parameters
@@ -292,7 +282,7 @@ class PeopleSearch(View):
 
     def get(self, request: UserRequest) -> JsonResponse:
         if wait := throttle.take(throttle.SEARCH, f"person:{request.user.pk}"):
-            answer = JsonResponse({"results": [], "error": waiting_sentence(wait)}, status=429)
+            answer = JsonResponse({"results": [], "error": throttle.sentence(wait)}, status=429)
             answer["Retry-After"] = str(wait)
             return answer
         results = [

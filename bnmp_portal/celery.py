@@ -28,21 +28,11 @@ class Sweep(threading.Thread):
 
     def run(self) -> None:
         # Imported here: this module is loaded before Django's applications are.
-        from django.conf import settings
-        from django.db import close_old_connections, connections
+        from django.db import connections
 
         from accounts import tasks
 
-        while True:
-            close_old_connections()
-            try:
-                tasks.sweep()
-            except Exception:
-                logger.exception("The sweep failed and goes on.")
-            finally:
-                close_old_connections()
-            if self.stopping.wait(settings.OUTBOX_SWEEP_SECONDS):
-                break
+        tasks.sweep_until(self.stopping)
         connections.close_all()
 
 

@@ -302,6 +302,7 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "accounts.http.csrf_failure"
 #: Days during which a security event cannot be deleted (DOMAIN §5: six months at least).
 SECURITY_EVENT_RETENTION_DAYS = number("SECURITY_EVENT_RETENTION_DAYS", 366, least=183, most=3660)
@@ -373,7 +374,6 @@ LOGGING = {
     # Django's own handler would mail tracebacks, with what a person typed in them.
     "loggers": {"django": {"handlers": [], "propagate": True}},
 }
-DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
 SILENCED_SYSTEM_CHECKS = [
     "django_recaptcha.recaptcha_test_key_error",  # ours (bnmp_portal.checks) knows that no keys means ALTCHA
     "altcha.W003",  # replay protection is ours, in rows: accounts.captcha

@@ -86,6 +86,11 @@ class DeskAdmin(ReadOnlyAdmin):
             raise Http404
         return self.page(cast("UserRequest", request), int(object_id))
 
+    def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
+        messages.warning(request, "Nada foi mudado. Use os botões desta página.")
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
+
     @abstractmethod
     def page(self, request: UserRequest, pk: int, form: Any = None) -> HttpResponse:
         """Each desk's own."""
@@ -159,7 +164,7 @@ class AccessRequestAdmin(DeskAdmin):
     def decide_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Make one move. Table and four eyes are the workflow's; what is posted is only where to and why."""
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return self.nothing_done(request, pk)
         if not request.user.has_perm("requests_app.decide"):
             raise PermissionDenied
         form = DecisionForm(request.POST)
@@ -250,7 +255,7 @@ class AccessGrantAdmin(DeskAdmin):
     def reissue_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Mail a new provisional password for this access."""
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return self.nothing_done(request, pk)
         if not request.user.has_perm("requests_app.decide"):
             raise PermissionDenied
         get_object_or_404(AccessGrant, pk=pk)

@@ -97,16 +97,19 @@ def credential(mail: OutgoingMail) -> EmailMultiAlternatives:
 def credential_sent(mail: OutgoingMail) -> None:
     event = GrantEvent.objects.get(pk=mail.object_id)
     assert event.provisional_password_id is not None  # noqa: S101
+    provisional.lock(event.provisional_password_id)
     provisional.mailed(event.provisional_password_id, needed_by_another_mail=_needed_by_another(mail, event))
 
 
 def credential_dropped(mail: OutgoingMail) -> None:
-    """Nobody gets this copy: wipe the nonce; somebody who chose a password meanwhile still hears of the access."""
+    """Nobody gets this copy: wipe the nonce. Who was overtaken by another password still hears of the new access."""
     event = GrantEvent.objects.select_related("grant__user").get(pk=mail.object_id)
     assert event.provisional_password_id is not None  # noqa: S101
+    provisional.lock(event.provisional_password_id)
     if not _needed_by_another(mail, event):
         provisional.forget(event.provisional_password_id)
-    if event.grant.status == GrantStatus.ACTIVE and event.grant.user.has_chosen_password:
+    is_new_access = not event.from_status
+    if mail.status == MailStatus.SUPERSEDED and is_new_access and event.grant.status == GrantStatus.ACTIVE:
         outbox.owe(GRANTED, recipient=event.grant.user, about=event.pk)
 
 

@@ -13,6 +13,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 
+from accounts import throttle
+from accounts.directory import is_of_a_unit
 from accounts.models import Employment, User
 from accounts.search import search_bonds
 
@@ -23,6 +25,7 @@ PHONE = RegexValidator(
     r"^\+?[0-9()./ -]{8,25}( ?(r|ramal)\.? ?[0-9]{1,6})?$",
     "Telefone inválido. Use números, com DDD. Exemplo: (67) 3314-0000.",
 )
+NOBODY_FOUND = "Ninguém foi encontrado com esta matrícula ou este nome. Confira e busque de novo."
 PICK_FROM_LIST = "Escolha a pessoa na lista."
 
 
@@ -153,14 +156,19 @@ class AccessRequestForm(forms.Form):
             return None
         return Employment.objects.current().select_related("user", "unit").filter(pk=int(text)).first()
 
-    def search(self) -> None:
-        """Fill ``matches``: the search step for browsers without JavaScript."""
+    def search(self) -> str:
+        """Fill ``matches``, for browsers without JavaScript; returns what to say to the person, if anything."""
+        if wait := throttle.take(throttle.SEARCH, f"person:{self.user.pk}"):
+            return throttle.sentence(wait)
         self.matches = search_bonds(str(self["beneficiary_search"].value() or ""))
+        return "" if self.matches else NOBODY_FOUND
 
     def clean_requester_email(self) -> str:
         email: str = self.cleaned_data["requester_email"] or self.user.email
         if not email:
             raise ValidationError("Informe o seu e-mail institucional: o cadastro não tem nenhum.")
+        if is_of_a_unit(email, self.user.name):
+            raise ValidationError("Informe seu e-mail pessoal do Tribunal. E-mail do cartório não é aceito.")
         if email.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
             domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
             raise ValidationError(f"Use o e-mail institucional, que termina em {domains}.")
@@ -185,11 +193,8 @@ class AccessRequestForm(forms.Form):
         elif not typed:
             self.add_error("beneficiary", "Informe para quem é o acesso: matrícula ou nome.")
         else:
-            self.search()
-            found = len(self.matches)
-            nobody = "Ninguém foi encontrado com esta matrícula ou este nome. Confira e busque de novo."
             several = f"{PICK_FROM_LIST[:-1]}: há mais de uma com este nome."
-            self.add_error("beneficiary", nobody if not found else PICK_FROM_LIST if found == 1 else several)
+            self.add_error("beneficiary", self.search() or (several if len(self.matches) > 1 else PICK_FROM_LIST))
 
     def clean_nonce(self) -> uuid.UUID | None:
         return read_nonce(self.cleaned_data["nonce"], self.user)

@@ -62,6 +62,9 @@ class SystemNotice(models.Model):
         verbose_name = "aviso"
         verbose_name_plural = "avisos"
         ordering = ("-published_on", "pk")
+        constraints = (
+            models.CheckConstraint(name="system_notice_known_kind", condition=Q(kind__in=("INFORMATION", "ATTENTION"))),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.published_on:%d/%m/%Y}"
@@ -184,6 +187,10 @@ class AccessRequest(models.Model):
                 name="access_request_not_self_completed",
                 condition=Q(completed_by=None) | ~(Q(completed_by=F("requester")) | Q(completed_by=F("beneficiary"))),
                 violation_error_message=NOT_YOUR_OWN,
+            ),
+            models.CheckConstraint(
+                name="access_request_registered_only_when_completed",
+                condition=Q(completed_by=None) | Q(status=Status.COMPLETED),
             ),
             models.CheckConstraint(
                 name="access_request_held_only_in_review",
@@ -340,6 +347,13 @@ class GrantEvent(models.Model):
         verbose_name = "andamento do acesso"
         verbose_name_plural = "andamentos dos acessos"
         ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                name="grant_event_known_statuses",
+                condition=Q(to_status__in=GrantStatus.values)
+                & (Q(from_status="") | Q(from_status__in=GrantStatus.values)),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.grant_id}: {self.from_status} > {self.to_status}"

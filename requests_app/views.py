@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -16,8 +16,8 @@ from django.urls import resolve
 from django.views import View
 
 from accounts import names
-from accounts.http import UserRequest
-from accounts.models import Employment
+from accounts.http import STALE, UserRequest
+from accounts.models import Employment, User
 
 from . import workflow
 from .forms import AccessRequestForm, initial_from, read_nonce
@@ -25,7 +25,6 @@ from .models import AccessRequest, ExternalSystem, Status
 
 PAGE = 20
 PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
-STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
 
 
 @login_not_required
@@ -47,8 +46,7 @@ def guidance(request: HttpRequest) -> HttpResponse:
 
 
 def _own_bond(request: HttpRequest) -> Employment | None:
-    bonds = Employment.objects.current().filter(user=request.user.pk).select_related("unit")
-    return bonds.order_by("started_on", "pk").first()
+    return Employment.objects.main_of(cast("User", request.user))
 
 
 class RequestList(View):
@@ -162,9 +160,8 @@ def searched(request: UserRequest) -> AccessRequestForm:
     """The search step without JavaScript: what was typed stays, and there is a list to choose from."""
     form = unvalidated(request)
     form.initial.pop("beneficiary", None)
-    form.search()
-    if not form.matches:
-        messages.warning(request, "Ninguém foi encontrado com esta matrícula ou este nome. Confira e busque de novo.")
+    if sentence := form.search():
+        messages.warning(request, sentence)
     return form
 
 
@@ -224,7 +221,9 @@ class RequestCorrect(View):
 
 
 class RequestCancel(View):
-    http_method_names = ("post",)
+    def get(self, request: UserRequest, protocol: str) -> HttpResponse:
+        """Where somebody lands who had to sign in again: on the request, with nothing changed."""
+        return redirect(visible_request(request, protocol))
 
     def post(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)

@@ -68,6 +68,9 @@ MOVES: dict[tuple[Status, Status], frozenset[Role]] = {
 NEEDS_REASON = frozenset({Status.RETURNED, Status.REJECTED})
 
 
+ONLY_WITH_A_BOND = "Só quem tem vínculo ativo com o Tribunal pode pedir acessos."
+
+
 class MoveRefusedError(Exception):
     """The move cannot be made; the message is a sentence for the person who tried."""
 
@@ -108,7 +111,7 @@ def file(request: AccessRequest) -> AccessRequest:
     if made := same_form.first():
         return made
     if has_left(request.requester):
-        raise MoveRefusedError("Só quem tem vínculo ativo com o Tribunal pode pedir acessos.")
+        raise MoveRefusedError(ONLY_WITH_A_BOND)
     try:
         _store(request)
     except MoveRefusedError:
@@ -285,6 +288,8 @@ def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessReques
     with transaction.atomic():
         locked = AccessRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
         _refuse_unless_allowed(locked, Status(locked.status), Status.PENDING, by)
+        if by.pk == locked.requester_id and has_left(by):
+            raise MoveRefusedError(ONLY_WITH_A_BOND)
         if by.pk != locked.requester_id and request.beneficiary_id != locked.beneficiary_id:
             raise MoveRefusedError("Só quem pediu pode trocar a pessoa que terá o acesso.")
         request.status = locked.status
@@ -346,7 +351,7 @@ def new_request(
     phone: str,
 ) -> AccessRequest:
     """An unsaved request, with names, cargos and units as they stand now."""
-    own = Employment.objects.current().filter(user=requester).select_related("unit").order_by("started_on").first()
+    own = Employment.objects.main_of(requester)
     return AccessRequest(
         form_nonce=form_nonce,
         requester=requester,

@@ -3,7 +3,7 @@
 from .errors import DirectoryChangedError, DirectoryError, DirectoryFileError, TooManyDeparturesError
 from .planning import Plan, apply, check_departures, plan
 from .reading import MAX_BYTES, Reading, read
-from .rows import Reason, Refused, Row
+from .rows import Reason, Refused, Row, is_of_a_unit
 
 __all__ = [
     "MAX_BYTES",
@@ -18,6 +18,7 @@ __all__ = [
     "TooManyDeparturesError",
     "apply",
     "check_departures",
+    "is_of_a_unit",
     "plan",
     "read",
 ]

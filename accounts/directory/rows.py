@@ -242,6 +242,15 @@ def _date(text: str, label: str) -> date:
     return found
 
 
+def is_of_a_unit(address: str, name: str) -> bool:
+    """Whether this looks like the mailbox of a unit, and not like that of the person of this name."""
+    local = address.lower().rpartition("@")[0]
+    own_words = names.fold(name).split()  # somebody may be called Vara
+    return bool(UNIT_CODE.match(local)) or any(
+        UNIT_WORD.fullmatch(word) and word not in own_words for word in re.findall("[a-z]+", local)
+    )
+
+
 def _email(address: str, name: str) -> str:
     if not address:
         return ""
@@ -249,10 +258,6 @@ def _email(address: str, name: str) -> str:
         validate_email(address)
     except ValidationError:
         _refuse(Reason.EMAIL, "o e-mail está escrito errado.")
-    local = address.rpartition("@")[0]
-    own_words = names.fold(name).split()  # somebody may be called Vara
-    if UNIT_CODE.match(local) or any(
-        UNIT_WORD.fullmatch(word) and word not in own_words for word in re.findall("[a-z]+", local)
-    ):
+    if is_of_a_unit(address, name):
         _refuse(Reason.EMAIL, "o e-mail parece ser de uma unidade. Informe o e-mail da própria pessoa.")
     return address

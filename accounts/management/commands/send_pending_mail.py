@@ -7,11 +7,9 @@ from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
 
-from accounts.tasks import sweep
+from accounts.tasks import sweep, sweep_until
 
 
 class Command(BaseCommand):
@@ -21,14 +19,10 @@ class Command(BaseCommand):
         parser.add_argument("--loop", action="store_true", help="repete a cada OUTBOX_SWEEP_SECONDS segundos")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = Event()
-        if options["loop"]:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stop.set())
-        while True:
-            sent = sweep()
-            if sent or not options["loop"]:
-                self.stdout.write(f"{sent} mensagem(ns) enviada(s).")
-            close_old_connections()
-            if not options["loop"] or stop.wait(settings.OUTBOX_SWEEP_SECONDS):
-                return
+        if not options["loop"]:
+            self.stdout.write(f"{sweep()} mensagem(ns) enviada(s).")
+            return
+        stopping = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        sweep_until(stopping)
