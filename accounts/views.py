@@ -106,7 +106,9 @@ class Login(View):
 
 @public  # whose session has ended already must not be sent through the door to an address that takes no GET
 class Logout(View):
-    http_method_names = ("post",)
+    def get(self, request: UserRequest) -> HttpResponse:
+        """An address that is opened ends nothing: there is a button for it."""
+        return redirect(settings.LOGIN_REDIRECT_URL)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:

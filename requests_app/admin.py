@@ -88,6 +88,8 @@ class DeskAdmin(ReadOnlyAdmin):
 
     def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
         """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["POST"])
         messages.warning(request, "Nada foi mudado. Use os botões desta página.")
         return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
 

@@ -11,7 +11,7 @@ from accounts import cpf, outbox, provisional
 from accounts.emails import compose, reachable
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
-from .models import ExternalSystem, GrantEvent, GrantStatus, RequestEvent, Status
+from .models import AccessGrant, ExternalSystem, GrantEvent, GrantStatus, RequestEvent, Status
 
 RECEIVED = "request_received"
 #: Mail about an access that carries a provisional password, and mail that carries none.
@@ -75,14 +75,17 @@ def _access_context(event: GrantEvent, person: User) -> dict[str, Any]:
         "request": grant.request,
         "system": grant.user_type.system,
         "login": cpf.formatted(person.cpf),
-        "opened_systems": opened_by_portal_password(),
+        "opened_systems": opened_by_portal_password(person),
         "days": settings.PROVISIONAL_PASSWORD_DAYS,
     }
 
 
-def opened_by_portal_password() -> list[str]:
-    """Names of the systems that the portal's own password opens."""
+def opened_by_portal_password(person: User | None = None) -> list[str]:
+    """Names of the systems that the portal's own password opens: for this person, or for whoever has the access."""
     portal = ExternalSystem.objects.filter(credential=ExternalSystem.Credential.PORTAL, is_active=True)
+    if person is not None:
+        active = AccessGrant.objects.filter(user=person, status=GrantStatus.ACTIVE)
+        portal = portal.filter(user_types__in=active.values("user_type")).distinct()
     return list(portal.values_list("name", flat=True))
 
 

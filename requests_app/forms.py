@@ -15,9 +15,10 @@ from django.db.models import QuerySet
 
 from accounts import throttle
 from accounts.directory import is_of_a_unit
-from accounts.models import Employment, User
+from accounts.models import Employment, HelpDesk, User
 from accounts.search import search_bonds
 
+from . import workflow
 from .models import AccessRequest, ExternalSystem, Status, UserType
 
 NONCE_SALT = "requests_app.forms.nonce"
@@ -167,7 +168,7 @@ class AccessRequestForm(forms.Form):
         email: str = self.cleaned_data["requester_email"] or self.user.email
         if not email:
             raise ValidationError("Informe o seu e-mail institucional: o cadastro não tem nenhum.")
-        if is_of_a_unit(email, self.user.name):
+        if is_of_a_unit(email, self.user.name) or email.lower() == HelpDesk.current().email.lower():
             raise ValidationError("Informe seu e-mail pessoal do Tribunal. E-mail do cartório não é aceito.")
         if email.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
             domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
@@ -176,6 +177,8 @@ class AccessRequestForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if "nonce" in self.errors:
+            self.renew_nonce()
         self._clean_beneficiary(cleaned)
         user_type, system = cleaned.get("user_type"), cleaned.get("system")
         if user_type and system and user_type.system_id != system.pk:
@@ -196,8 +199,18 @@ class AccessRequestForm(forms.Form):
             several = f"{PICK_FROM_LIST[:-1]}: há mais de uma com este nome."
             self.add_error("beneficiary", self.search() or (several if len(self.matches) > 1 else PICK_FROM_LIST))
 
-    def clean_nonce(self) -> uuid.UUID | None:
-        return read_nonce(self.cleaned_data["nonce"], self.user)
+    def clean_nonce(self) -> uuid.UUID:
+        """The form's mark. A form without any was not made by our page, and is one of its own."""
+        if not self.cleaned_data["nonce"]:
+            return uuid.uuid4()
+        mark = read_nonce(self.cleaned_data["nonce"], self.user)
+        if mark is None:
+            raise ValidationError("Este formulário foi alterado ou é de outra pessoa. Confira e envie de novo.")
+        return mark
+
+    def renew_nonce(self) -> None:
+        """The page that comes back is another form: sent again, it is not taken for this one."""
+        self.data = {**dict(self.data.items()), "nonce": new_nonce(self.user)}
 
 
 def initial_from(request: AccessRequest) -> dict[str, Any]:
@@ -237,6 +250,12 @@ class DecisionForm(forms.Form):
         help_text="Obrigatório para devolver ou indeferir. Quem pediu vai ler este texto.",
     )
     renew_password = forms.BooleanField(label="Emitir nova senha provisória", required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("to") in workflow.NEEDS_REASON and not workflow.can_be_read(cleaned.get("note", "")):
+            self.add_error("note", workflow.WRITE_A_REASON)
+        return cleaned
 
 
 class ReissueForm(forms.Form):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any, cast
 
 from django.contrib import messages
@@ -109,8 +108,7 @@ class RequestCreate(View):
         if not form.is_valid():
             return self.page(request, form)
         asked = workflow.new_request(
-            # A form without a mark of ours was not made by this page: it is one of its own.
-            form_nonce=form.cleaned_data["nonce"] or uuid.uuid4(),
+            form_nonce=form.cleaned_data["nonce"],
             requester=request.user,
             bond=form.cleaned_data["bond"],
             user_type=form.cleaned_data["user_type"],
@@ -122,6 +120,11 @@ class RequestCreate(View):
             filed = workflow.file(asked)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
+            return self.page(request, form)
+        if not workflow.asks_the_same(filed, asked):  # sent, gone back, filled in otherwise and sent again
+            form.renew_nonce()
+            sentence = "Para fazer outro pedido, confira os dados e envie de novo."
+            form.add_error(None, f"Este formulário já tinha sido enviado: protocolo {filed.protocol}. {sentence}")
             return self.page(request, form)
         if filed is asked:
             messages.success(

@@ -68,6 +68,7 @@ MOVES: dict[tuple[Status, Status], frozenset[Role]] = {
 NEEDS_REASON = frozenset({Status.RETURNED, Status.REJECTED})
 
 
+WRITE_A_REASON = "Escreva o motivo: quem pediu precisa saber o que houve."
 ONLY_WITH_A_BOND = "Só quem tem vínculo ativo com o Tribunal pode pedir acessos."
 
 
@@ -89,9 +90,20 @@ def roles_of(by: User | None, request: AccessRequest) -> frozenset[Role]:
     return ANALYST if by.is_active and by.has_perm("requests_app.decide") else frozenset()
 
 
+def asks_the_same(one: AccessRequest, other: AccessRequest) -> bool:
+    """Whether two requests were filled in alike."""
+    fields = ("employment_id", "user_type_id", "unit_id", "description", "requester_email", "requester_phone")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
 def has_left(person: User) -> bool:
     """Whether somebody has no bond with the court any more."""
     return not Employment.objects.current().filter(user=person).exists()
+
+
+def can_be_read(text: str) -> bool:
+    """Whether there is anything to see: characters without width are no reason."""
+    return any(char.isalnum() for char in text)
 
 
 def may(by: User, request: AccessRequest, to: Status) -> bool:
@@ -154,8 +166,8 @@ def move(pk: int, to: Status, *, by: User | None, note: str = "", renew_password
     came_from = Status(request.status)
     _refuse_unless_allowed(request, came_from, to, by)
     note = note.strip()
-    if to in NEEDS_REASON and not note:
-        raise MoveRefusedError("Escreva o motivo: quem pediu precisa saber o que houve.")
+    if to in NEEDS_REASON and not can_be_read(note):
+        raise MoveRefusedError(WRITE_A_REASON)
     if to in {Status.APPROVED, Status.COMPLETED} or came_from == Status.EXPIRED:
         refuse_if_impossible(request)
     try:
@@ -255,7 +267,7 @@ def reissue(pk: int, *, by: User, note: str) -> AccessGrant:
     user = User.objects.select_for_update(of=("self",)).get(pk=grant.user_id)
     if refusal := _why_not_reissue(by, grant):
         raise MoveRefusedError(refusal)
-    if not note.strip():
+    if not can_be_read(note):
         raise MoveRefusedError("Escreva o motivo da reemissão.")
     _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
     return grant

@@ -72,7 +72,6 @@ STATEMENTS = {
 def test_plain_sql_is_refused_too(model, rows):
     connection.check_constraints()  # deferred ones would stop a TRUNCATE before our trigger does
     for statement in STATEMENTS[connection.vendor]:
-
         with pytest.raises(IntegrityError, match=history.REFUSAL), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement.format(table=model._meta.db_table))
 

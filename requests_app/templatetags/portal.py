@@ -9,15 +9,16 @@ from django.forms import BaseForm
 from django.template.context import RequestContext
 from django.utils.safestring import SafeString, mark_safe
 
+from accounts.models import User
 from requests_app.emails import opened_by_portal_password
 
 register = template.Library()
 
 
 @register.simple_tag
-def portal_systems() -> list[str]:
-    """Names of the systems that the portal's own password opens."""
-    return opened_by_portal_password()
+def portal_systems(person: User | None = None) -> list[str]:
+    """Names of the systems that the portal's own password opens, for this person or for whoever has the access."""
+    return opened_by_portal_password(person)
 
 
 @register.simple_tag(takes_context=True)

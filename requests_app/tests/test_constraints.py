@@ -12,7 +12,15 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from accounts.models import HelpDesk, MailStatus, OutgoingMail, ProvisionalPassword, SpentChallenge, ThrottleCount
+from accounts.models import (
+    HelpDesk,
+    MailStatus,
+    OutgoingMail,
+    ProvisionalPassword,
+    SecurityEvent,
+    SpentChallenge,
+    ThrottleCount,
+)
 from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory
 from requests_app.models import (
     DECIDED,
@@ -23,6 +31,7 @@ from requests_app.models import (
     GrantStatus,
     RequestEvent,
     Status,
+    SystemNotice,
 )
 
 from .factories import ExternalSystemFactory, UserTypeFactory, analyst, request_in
@@ -143,6 +152,7 @@ BREAKS = {
     "throttle_count_one_per_key": lambda: copy(
         ThrottleCount.objects.create(scope="search", key="x", window_ends_at=now())
     ),
+    "security_event_known_kind": lambda: SecurityEvent.objects.bulk_create([SecurityEvent(kind="LOST")]),
     "help_desk_only_one": lambda: HelpDesk.objects.bulk_create([HelpDesk(pk=2)]),
     # requests_app
     "external_system_known_credential": lambda: change(ExternalSystemFactory(), credential="CAS"),
@@ -158,6 +168,15 @@ BREAKS = {
     "access_request_one_open_per_user_type": break_one_open,
     "access_request_one_open_per_user_type_and_unit": break_one_open_in_a_unit,
     "request_event_known_statuses": lambda: RequestEvent.objects.bulk_create([event(to_status="LOST")]),
+    "system_notice_known_kind": lambda: SystemNotice.objects.create(
+        system=ExternalSystemFactory(), kind="LOST", text="aviso"
+    ),
+    "grant_event_known_statuses": lambda: GrantEvent.objects.bulk_create(
+        [GrantEvent(grant=grant_of(request_in(Status.COMPLETED)), to_status="LOST")]
+    ),
+    "access_request_registered_only_when_completed": lambda: change(
+        request_in(Status.APPROVED), completed_by=analyst()
+    ),
     "access_grant_known_status": lambda: change(grant_of(request_in(Status.COMPLETED)), status="LOST"),
     "access_grant_one_live_per_user_type": break_one_live_grant,
     "access_grant_one_live_per_user_type_and_unit": break_one_live_grant_in_a_unit,

@@ -250,7 +250,60 @@ def test_a_key_that_was_taken_away_sends_no_wrong_password(smtp_sink, settings):
     outbox.send_due()
     mail = credential_mail(grant)
     assert (mail.status, "reemita" in mail.error) == (MailStatus.SUPERSEDED, True)
-    assert smtp_sink.to(grant.user.email) == []
+    assert passwords_in(smtp_sink, grant) == []
+
+
+def test_who_loses_a_credential_to_a_reissue_of_another_access_still_hears_of_both(smtp_sink):
+    bond = EmploymentFactory(user__password=make_password(None))
+    first, second = approve(bond), approve(bond)
+    workflow.reissue(second.pk, by=analyst(), note="engano")
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, first)
+    told = " ".join(subjects(smtp_sink, first))
+    assert first.user_type.system.name in told
+    assert second.user_type.system.name in told
+    assert signs_in(bond.user, password)
+
+
+def test_what_is_replaced_opens_nothing_from_that_moment(smtp_sink):
+    grant = approve()
+    outbox.send_due()
+    (old,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, old)
+    workflow.reissue(grant.pk, by=analyst(), note="foi vista por outra pessoa")
+    assert not signs_in(grant.user, old)
+
+
+def test_a_lapsed_password_does_not_come_back_with_the_next_approval(smtp_sink, client):
+    bond = EmploymentFactory(user__password=make_password(None))
+    grant = approve(bond)
+    outbox.send_due()
+    (old,) = passwords_in(smtp_sink, grant)
+    ProvisionalPassword.objects.update(lapses_at=timezone.now() - timedelta(minutes=1))
+    approve(bond)
+    client.post("/entrar/", {"username": bond.user.cpf, "password": old})
+    assert "_auth_user_id" not in client.session
+
+
+def test_a_reissue_that_never_left_does_not_make_the_next_approval_replace_a_chosen_password(smtp_sink):
+    bond = EmploymentFactory()
+    grant = approve(bond)
+    workflow.reissue(grant.pk, by=analyst(), note="pedido por engano")
+    choose(bond.user)
+    outbox.send_due()
+    bond.user.refresh_from_db()
+    approve(bond)
+    outbox.send_due()
+    assert passwords_in(smtp_sink, grant) == []
+    assert signs_in(bond.user, "uma frase longa e minha")
+
+
+def test_the_mail_names_what_this_password_opens_for_this_person(smtp_sink):
+    grant, other = approve(), UserTypeFactory().system
+    outbox.send_due()
+    (mail,) = smtp_sink.to(grant.user.email)
+    assert grant.user_type.system.name in mail.text()
+    assert other.name not in mail.text()
 
 
 def test_a_refused_recipient_wipes_the_nonce_and_the_next_approval_brings_a_new_password(smtp_sink):

@@ -249,21 +249,48 @@ def test_a_form_made_for_another_person_never_leads_to_their_request(client, mak
     other_client.post(NEW, answers(nonce=nonce))
     theirs = AccessRequest.objects.get()
 
-    response = client.post(NEW, answers(nonce=nonce))
+    page = Page(client.post(NEW, answers(nonce=nonce)))
 
-    mine = AccessRequest.objects.get(requester=requester)
-    assert response.url == f"/solicitacoes/{mine.protocol}/"
-    assert mine.pk != theirs.pk
+    assert "foi alterado ou é de outra pessoa" in page.summary
+    assert AccessRequest.objects.get() == theirs
+    assert client.post(NEW, answers(nonce=page.value("nonce"))).status_code == 302
 
 
-@pytest.mark.parametrize("nonce", ["", "abc", "a:b:c", "0" * 32, "\0", "é" * 200])
-def test_a_form_with_a_mark_that_is_not_ours_is_one_of_its_own(client, requester, nonce):
-    response = client.post(NEW, answers(nonce=nonce))
-    if response.status_code == 200:  # refused is as good, but not stored and not a fault
-        assert Page(response).summary
-        assert not AccessRequest.objects.exists()
-    else:
-        assert AccessRequest.objects.get().requester == requester
+@pytest.mark.parametrize("nonce", ["abc", "a:b:c", "0" * 32, "\0", "é" * 200, "é" * 201])
+def test_a_form_with_a_mark_that_is_not_ours_stores_nothing_and_can_be_sent_again(client, requester, nonce):
+    posted = answers(nonce=nonce)
+    page = Page(client.post(NEW, posted))
+    assert page.summary.startswith("Há 1 campo")
+    assert not AccessRequest.objects.exists()
+    client.post(NEW, {**posted, "nonce": page.value("nonce")})
+    assert AccessRequest.objects.count() == 1
+
+
+def test_a_form_without_any_mark_is_one_of_its_own(client, requester):
+    client.post(NEW, answers(nonce=""))
+    assert AccessRequest.objects.get().requester == requester
+
+
+def test_going_back_and_asking_for_something_else_loses_nothing(client, requester):
+    posted = answers(nonce=form_of(client))
+    client.post(NEW, posted)
+    first, changed = AccessRequest.objects.get(), {**posted, "description": "Agora para outra coisa."}
+
+    page = Page(client.post(NEW, changed))
+
+    assert f"já tinha sido enviado: protocolo {first.protocol}" in page.summary
+    assert page.value("description") == "Agora para outra coisa."
+    assert page.value("nonce") != posted["nonce"]
+    assert AccessRequest.objects.get() == first
+
+
+@pytest.mark.parametrize(
+    "address", ["1varacivel@tjms.jus.br", "cgr-7jecentral@tjms.jus.br", "cgjconvenios@tjms.jus.br"]
+)
+def test_the_mailbox_of_a_unit_is_refused(client, requester, mailbox):
+    page = Page(client.post(NEW, answers(requester_email=f"{mailbox}@tjms.jus.br")))
+    assert "E-mail do cartório não é aceito" in page.beside("requester_email")
+    assert not AccessRequest.objects.exists()
 
 
 # --- Refusals --------------------------------------------------------------------------------------------------------

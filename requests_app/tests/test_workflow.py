@@ -282,6 +282,15 @@ def test_correcting_stores_the_change_and_puts_it_back_into_the_queue():
     assert (request.status, request.description) == (Status.PENDING, "Agora com a portaria 12/2026.")
 
 
+def test_who_has_left_the_court_corrects_nothing():
+    request = request_in(Status.RETURNED)
+    request.requester.employments.update(ended_on=timezone.localdate() - timedelta(days=1))
+    with pytest.raises(MoveRefusedError, match="vínculo ativo"):
+        workflow.correct(request, by=request.requester)
+    request.refresh_from_db()
+    assert request.status == Status.RETURNED
+
+
 def test_correcting_what_is_not_returned_changes_nothing():
     request = request_in(Status.PENDING)
     request.description = "mudado depois"
