@@ -278,11 +278,11 @@ def test_the_demonstration_gives_way_to_what_is_said(copy, tmp_path):
         PORTAL_DEMO="1",
         SECRET_KEY_FILE=str(file),
         PORTAL_URL="http://127.0.0.1:9000",
-        DATABASE_URL="sqlite:////tmp/other.sqlite3",
+        DATABASE_URL="sqlite:////srv/other.sqlite3",
     )
 
     key, _, databases, _, _, _, address = json.loads(shown.stdout)
-    assert (key, databases["default"]["NAME"], address) == ("f" * 40, "/tmp/other.sqlite3", "http://127.0.0.1:9000")
+    assert (key, databases["default"]["NAME"], address) == ("f" * 40, "/srv/other.sqlite3", "http://127.0.0.1:9000")
 
 
 def test_without_the_demonstration_no_key_is_made_and_nothing_is_written(copy):
