@@ -102,7 +102,21 @@ class TrustedProxyMiddleware:
 class PasswordChangeRequiredMiddleware:
     """Who came in with a provisional password chooses one before anything else."""
 
-    ALLOWED = frozenset({"password-change", "logout", "guidance", "health-live", "health-ready"})
+    ALLOWED = frozenset(
+        {
+            "password-change",
+            "logout",
+            "guidance",
+            "health-live",
+            "health-ready",
+            # Whoever lost the provisional one on the way chooses by a link instead.
+            "password-reset",
+            "password-reset-sent",
+            "password-reset-link",
+            "password-reset-new",
+            "password-reset-done",
+        }
+    )
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

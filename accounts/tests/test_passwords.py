@@ -484,6 +484,12 @@ def newcomer(db):
     return user
 
 
+def test_who_lost_the_provisional_password_on_the_way_may_still_ask_for_a_link(client, newcomer):
+    client.force_login(newcomer)
+    assert client.get("/esqueci-a-senha/").status_code == 200
+    assert client.get("/esqueci-a-senha/enviado/").status_code == 200
+
+
 EVERYTHING_ELSE = [
     "/",
     "/conta/",

@@ -284,9 +284,7 @@ def test_going_back_and_asking_for_something_else_loses_nothing(client, requeste
     assert AccessRequest.objects.get() == first
 
 
-@pytest.mark.parametrize(
-    "address", ["1varacivel@tjms.jus.br", "cgr-7jecentral@tjms.jus.br", "cgjconvenios@tjms.jus.br"]
-)
+@pytest.mark.parametrize("mailbox", ["1varacivel", "cgr-7jecentral", "cgjconvenios"])
 def test_the_mailbox_of_a_unit_is_refused(client, requester, mailbox):
     page = Page(client.post(NEW, answers(requester_email=f"{mailbox}@tjms.jus.br")))
     assert "E-mail do cartório não é aceito" in page.beside("requester_email")

@@ -24,7 +24,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import connections
+from django.db import connections, transaction
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -63,7 +63,8 @@ class Command(BaseCommand):
         collect_static_files()
         if not get_user_model().objects.exists():
             self.stdout.write("Criando os dados de exemplo…")
-            call_command("load_sample_data", verbosity=0, stdout=io.StringIO())
+            with transaction.atomic():  # all or nothing: Ctrl-C may come in between
+                call_command("load_sample_data", verbosity=0, stdout=io.StringIO())
             self.stdout.flush()
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - anew, without the memory that it took
         connections.close_all()
