@@ -35,7 +35,7 @@ secure_scheme_headers: dict[str, str] = {}
 
 accesslog = "-"
 errorlog = "-"
-# No query string, no referrer, no user agent: who looked for whom is nobody's business.
+# No query string, no referrer: who looked for whom is nobody's business.
 access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms %(p)s'
 
 
