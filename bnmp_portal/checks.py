@@ -13,7 +13,7 @@ from django_recaptcha.constants import TEST_PRIVATE_KEY, TEST_PUBLIC_KEY
 
 from accounts import history
 
-INSTITUTIONAL_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 
 
 @register(Tags.security)
@@ -41,7 +41,7 @@ def public_address(**_kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def real_mail(**_kwargs: Any) -> list[CheckMessage]:
     """A mail in a file reaches nobody."""
-    if settings.EMAIL_BACKEND == INSTITUTIONAL_SMTP:
+    if settings.EMAIL_BACKEND == SMTP_BACKEND:
         return []
     return [checks.Warning("EMAIL_URL não é um servidor SMTP: nenhum e-mail sairá.", id="portal.W003")]
 

@@ -49,11 +49,6 @@ class Reading:
     #: Lines that say word for word what an earlier one said.
     repeated: list[int] = field(default_factory=list)
 
-    @property
-    def repaired(self) -> list[Row]:
-        """Rows whose CPF had lost its leading zeros."""
-        return [row for row in self.rows if row.cpf_repaired]
-
 
 def read(content: bytes, *, encoding: str | None = None) -> Reading:
     """Every line of the file, checked. Without ``encoding``: UTF-8, with or without BOM, else Windows-1252.
