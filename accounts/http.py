@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -15,10 +16,14 @@ from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.debug import sensitive_post_parameters
 
+from . import correlation
+
 if TYPE_CHECKING:
     from .models import User
 
 STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
+
+REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -97,6 +102,22 @@ class TrustedProxyMiddleware:
         if forwarded and _is_trusted(request.META.get("REMOTE_ADDR", "")):
             request.META["wsgi.url_scheme"] = "https" if forwarded.strip().lower() == "https" else "http"
         return self.get_response(request)
+
+
+class RequestIdMiddleware:
+    """Give each request a mark for the logs: the proxy's, where it is ours, else a new one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        known = _is_trusted(request.META.get("REMOTE_ADDR", "")) and REQUEST_ID.fullmatch(given)
+        request_id = given if known else correlation.new()
+        with correlation.of(request_id):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
 
 
 class PasswordChangeRequiredMiddleware:

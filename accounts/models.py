@@ -202,6 +202,8 @@ class PasswordResetRequest(models.Model):
 
     cpf = models.CharField(max_length=11)
     address = models.GenericIPAddressField(null=True)
+    #: Of the web request that brought it, so that the worker's lines in the log can be told to belong to it.
+    request_id = models.CharField(max_length=32, blank=True, db_default="")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -234,24 +236,49 @@ class OutgoingMail(models.Model):
     lease_until = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     sent_at = models.DateTimeField("enviada em", null=True)
+    #: When somebody pressed "Tentar de novo": from then on the days of patience count anew.
+    retried_at = models.DateTimeField("tentada de novo em", null=True)
     error = models.CharField("resposta do servidor", max_length=300, blank=True)
+    #: Of the web request that owed it (``correlation``). The default stands in the database for the time of an
+    #: upgrade, when the release before still writes.
+    request_id = models.CharField("pedido web", max_length=32, blank=True, db_default="")
 
     class Meta:
         verbose_name = "mensagem"
         verbose_name_plural = "mensagens"
+        permissions = (("retry", "Pode tentar de novo o envio"),)
         constraints = (
             models.UniqueConstraint(name="outgoing_mail_owed_once", fields=("kind", "object_id")),
             models.CheckConstraint(name="outgoing_mail_known_status", condition=Q(status__in=MailStatus.values)),
             models.CheckConstraint(
                 name="outgoing_mail_sent_has_a_time",
+                # One that came back, or was replaced after that, keeps the time at which the server took it.
                 condition=Q(status=MailStatus.SENT, sent_at__isnull=False)
-                | (~Q(status=MailStatus.SENT) & Q(sent_at=None)),
+                | Q(status=MailStatus.PENDING, sent_at=None)
+                | Q(status__in=(MailStatus.FAILED, MailStatus.SUPERSEDED)),
             ),
         )
-        indexes = (models.Index(name="outgoing_mail_due", fields=("next_at",), condition=Q(status=MailStatus.PENDING)),)
+        indexes = (
+            models.Index(name="outgoing_mail_due", fields=("next_at",), condition=Q(status=MailStatus.PENDING)),
+            models.Index(name="outgoing_mail_failed", fields=("id",), condition=Q(status=MailStatus.FAILED)),
+        )
 
     def __str__(self) -> str:
         return f"mensagem {self.uuid}"
+
+
+class Heartbeat(models.Model):
+    """When something that must go on by itself last did; the database's clock."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sinal de vida"
+        verbose_name_plural = "sinais de vida"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SecurityEvent(models.Model):
@@ -268,6 +295,7 @@ class SecurityEvent(models.Model):
         PASSWORD_CHANGED = "PASSWORD_CHANGED", "Senha alterada"
         PROVISIONAL_ISSUED = "PROVISIONAL_ISSUED", "Senha provisória emitida"
         ADMINISTRATOR_MADE = "ADMINISTRATOR_MADE", "Administrador criado"
+        MAIL_RETRIED = "MAIL_RETRIED", "Envio repetido"
 
     kind = models.CharField("evento", max_length=20, choices=Kind)
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="security_events", verbose_name="pessoa")
@@ -298,6 +326,7 @@ class SecurityEvent(models.Model):
                         "PASSWORD_CHANGED",
                         "PROVISIONAL_ISSUED",
                         "ADMINISTRATOR_MADE",
+                        "MAIL_RETRIED",
                     )
                 ),
             ),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import smtplib
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
+from typing import NoReturn
 
 from celery import current_app
 from django.conf import settings
@@ -22,7 +24,8 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from .models import MailStatus, OutgoingMail, User
+from . import correlation, security
+from .models import MailStatus, OutgoingMail, SecurityEvent, User
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +38,34 @@ UNREACHABLE_RETRY = timedelta(minutes=3)
 UNREACHABLE_FOR = timedelta(days=7)
 
 
+#: Set when the process is told to end: the mail in hand is finished, and no other is begun.
+stopping = threading.Event()
+#: One mail at a time in each process: a process that is killed leaves at most one behind that the server has taken.
+_sending = threading.Lock()
+
+
 class SupersededError(Exception):
     """This mail must not go out any more; the sentence says why."""
 
 
+class RetryRefusedError(Exception):
+    """This mail cannot be tried again; the message is a sentence for the person who asked for it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a mail is about, for the staff: a name and the address of its page in the admin."""
+
+    text: str
+    url: str
+
+
 def _nothing(_mail: OutgoingMail) -> None:
     return None
+
+
+def _no_subjects(_object_ids: Collection[int]) -> dict[int, Subject]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -50,6 +75,8 @@ class Kind:
     ``build`` runs outside any transaction and may raise SupersededError; secrets are made there, in memory.
     ``sent`` and ``dropped`` (superseded or given up) run in the transaction that records the outcome.
     ``lives``: an older mail is dropped instead of arriving dead.
+    ``again`` makes anew what a mail that failed carried, where the mail itself cannot go out again; it may raise
+    RetryRefusedError. ``subjects`` gives, for many object ids at once, what the staff see in their place.
     """
 
     label: str
@@ -57,6 +84,8 @@ class Kind:
     sent: Callable[[OutgoingMail], None] = _nothing
     dropped: Callable[[OutgoingMail], None] = _nothing
     lives: timedelta | None = None
+    again: Callable[[OutgoingMail, User], None] | None = None
+    subjects: Callable[[Collection[int]], dict[int, Subject]] = _no_subjects
 
 
 KINDS: dict[str, Kind] = {}
@@ -77,7 +106,8 @@ def owe(kind: str, *, recipient: User, about: int) -> None:
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a mail is owed in the transaction that makes it due")
     OutgoingMail.objects.bulk_create(
-        [OutgoingMail(kind=kind, recipient=recipient, object_id=about)], ignore_conflicts=True
+        [OutgoingMail(kind=kind, recipient=recipient, object_id=about, request_id=correlation.current())],
+        ignore_conflicts=True,
     )
     ring_on_commit()
 
@@ -124,17 +154,21 @@ def claim_one() -> OutgoingMail | None:
 
 
 def send_due() -> int:
-    """Send all that is due over one connection; returns how many went out. Stops early when the server is away."""
-    server = django_mail.get_connection()
-    sent = 0
-    try:
-        while mail := claim_one():
-            try:
-                sent += deliver(mail, server)
-            except ServerAwayError:
-                break
-    finally:
-        server.close()
+    """Send all that is due over one connection; returns how many went out.
+
+    Stops early when the server is away and when the process is told to end.
+    """
+    with _sending:
+        server = django_mail.get_connection()
+        sent = 0
+        try:
+            while not stopping.is_set() and (mail := claim_one()):
+                with correlation.of(mail.request_id):
+                    sent += deliver(mail, server)
+        except ServerAwayError:
+            pass
+        finally:
+            server.close()
     return sent
 
 
@@ -159,16 +193,19 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
         return False
     try:
         server.open()
+    except (smtplib.SMTPException, OSError) as problem:
+        _away(mail, server, problem)
+    try:
         server.send_messages([message])
     except smtplib.SMTPRecipientsRefused as refused:
         code, answer = next(iter(refused.recipients.values()))
         _refused(mail, code, answer)
     except smtplib.SMTPDataError as refused:
         _refused(mail, refused.smtp_code, refused.smtp_error)
+    except smtplib.SMTPNotSupportedError:
+        settle(mail, MailStatus.FAILED, error="O servidor de e-mail não aceita este endereço (letras fora do ASCII).")
     except (smtplib.SMTPException, OSError) as problem:
-        server.close()
-        put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
-        raise ServerAwayError from problem
+        _away(mail, server, problem)
     except Exception:  # an address that no header can hold is found only when the message is written out
         log.exception("Mail %s (%s) could not be written out", mail.uuid, mail.kind)
         retry_or_give_up(mail, "Erro interno ao montar a mensagem.")
@@ -179,15 +216,29 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     return False
 
 
+def _away(mail: OutgoingMail, server: BaseEmailBackend, problem: Exception) -> NoReturn:
+    server.close()
+    log.warning("The mail server is away: %s", type(problem).__name__)
+    put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
+    raise ServerAwayError from problem
+
+
 def _make(mail: OutgoingMail, kind: Kind) -> EmailMultiAlternatives:
     if kind.lives and database_time() - mail.created_at > kind.lives:
         raise SupersededError("Venceu antes de sair.")
     message = kind.build(mail)
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    # Who wrote it, and, on the envelope, where it goes if it cannot be delivered.
+    message.extra_headers["From"] = settings.DEFAULT_FROM_EMAIL
+    message.from_email = settings.BOUNCE_ADDRESS.replace("*", mail.uuid.hex)
     # The same for each copy, so that a mail program shows one.
-    message.extra_headers["Message-ID"] = f"<{mail.uuid}@{domain}>"
+    message.extra_headers["Message-ID"] = message_id(mail)
     message.extra_headers["Auto-Submitted"] = "auto-generated"
     return message
+
+
+def message_id(mail: OutgoingMail) -> str:
+    """``<uuid@domain of the sender>``."""
+    return f"<{mail.uuid}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2]}>"
 
 
 def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:
@@ -242,9 +293,56 @@ def retry_or_give_up(mail: OutgoingMail, error: str) -> None:
 def put_back(mail: OutgoingMail, error: str) -> None:
     """The server is away: no attempt is counted; given up only after a week."""
     now = database_time()
-    if now - mail.created_at > UNREACHABLE_FOR:
+    if now - (mail.retried_at or mail.created_at) > UNREACHABLE_FOR:
         settle(mail, MailStatus.FAILED, error=error)
         return
     OutgoingMail.objects.filter(_own(mail)).update(
         next_at=now + UNREACHABLE_RETRY, lease_until=None, lease_token=None, error=error
     )
+
+
+@transaction.atomic
+def came_back(mail_uuid: uuid.UUID, reason: str) -> bool:
+    """A delivery-status message says that a mail which the server took was not delivered after all (RFC 3464).
+
+    True if it was a mail of ours that counted as sent; it is FAILED now, with the reason.
+    """
+    text = "".join(char if char.isprintable() else " " for char in reason)
+    returned = OutgoingMail.objects.filter(uuid=mail_uuid, status=MailStatus.SENT).update(
+        status=MailStatus.FAILED, error=f"Devolvida: {' '.join(text.split())}"[:300]
+    )
+    if returned:
+        log.warning("Mail %s came back", mail_uuid)
+    return bool(returned)
+
+
+def may_retry(mail: OutgoingMail) -> bool:
+    """What the button asks before it is shown: the mail failed, or waits for a later try."""
+    return mail.status == MailStatus.FAILED or (
+        mail.status == MailStatus.PENDING and mail.lease_until is None and mail.next_at > database_time()
+    )
+
+
+@transaction.atomic
+def try_again(pk: int, *, by: User) -> None:
+    """Send a mail that failed once more, or at once one that waits ("Tentar de novo").
+
+    What cannot go out again, because its password or its link is gone, is made anew (``Kind.again``). Raises
+    RetryRefusedError, with a sentence for the person.
+    """
+    mail = OutgoingMail.objects.select_for_update(of=("self",)).get(pk=pk)
+    if not may_retry(mail):
+        raise RetryRefusedError(f"Esta mensagem está “{mail.get_status_display()}” e não precisa de outra tentativa.")
+    kind = KINDS[mail.kind]
+    now = database_time()
+    changed: dict[str, object] = {"next_at": now}
+    if mail.status == MailStatus.FAILED and kind.again:
+        kind.again(mail, by)
+        changed = {"status": MailStatus.SUPERSEDED, "error": f"{mail.error} (refeita em outra mensagem)"[-300:]}
+    elif mail.status == MailStatus.FAILED:
+        if kind.lives and now - mail.created_at > kind.lives:
+            raise RetryRefusedError("O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido.")
+        changed |= {"status": MailStatus.PENDING, "attempts": 0, "sent_at": None, "retried_at": now}
+    OutgoingMail.objects.filter(pk=pk).update(**changed)
+    security.record(SecurityEvent.Kind.MAIL_RETRIED, user=mail.recipient, actor=by, detail=kind.label)
+    ring_on_commit()

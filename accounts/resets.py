@@ -16,7 +16,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base64_encode
 
-from . import outbox, security
+from . import correlation, outbox, security
 from .models import PasswordResetRequest, SecurityEvent, User
 
 SESSION_KEY = "password-reset"
@@ -26,7 +26,7 @@ LINK_LIFE = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
 def ask(cpf: str, *, address: str | None) -> None:
     """Note that somebody typed this CPF, whoever it is."""
     with transaction.atomic():
-        PasswordResetRequest.objects.create(cpf=cpf, address=address)
+        PasswordResetRequest.objects.create(cpf=cpf, address=address, request_id=correlation.current())
         outbox.ring_on_commit()
 
 
@@ -41,6 +41,12 @@ def _handle_one() -> bool:
     asked = PasswordResetRequest.objects.select_for_update(skip_locked=True).order_by("pk").first()
     if asked is None:
         return False
+    with correlation.of(asked.request_id):
+        _handle(asked)
+    return True
+
+
+def _handle(asked: PasswordResetRequest) -> None:
     asked.delete()
     user = User.objects.filter(cpf=asked.cpf).first()
     if user is None or not user.is_active or not user.email:
@@ -51,7 +57,6 @@ def _handle_one() -> bool:
     else:
         event = security.record(SecurityEvent.Kind.RESET_REQUESTED, user=user, address=asked.address)
         outbox.owe("password_reset", recipient=user, about=event.pk)
-    return True
 
 
 class LinkTokens(PasswordResetTokenGenerator):

@@ -13,8 +13,12 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from . import outbox, resets, throttle
+from .models import Heartbeat
 
 log = logging.getLogger(__name__)
+
+#: The name of the sweep's heartbeat.
+SWEEP = "sweep"
 
 
 def forget_what_is_over() -> None:
@@ -37,11 +41,22 @@ def sweep() -> int:
     return outbox.send_due()
 
 
+def beat() -> None:
+    """Note that the sweep is alive, for ``/health/status``."""
+    Heartbeat.objects.bulk_create(
+        [Heartbeat(name=SWEEP, at=outbox.database_time())],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=["at"],
+    )
+
+
 def sweep_until(stopping: Event) -> None:
     """Sweep every ``OUTBOX_SWEEP_SECONDS`` until told to stop. One that fails is logged; the next tries again."""
     while True:
         close_old_connections()
         try:
+            beat()
             sweep()
         except Exception:
             log.exception("The sweep failed and goes on")

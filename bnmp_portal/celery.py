@@ -48,6 +48,10 @@ def start_sweep(**_kwargs: Any) -> None:
 
 @worker_shutting_down.connect
 def stop_sweep(**_kwargs: Any) -> None:
+    """SIGTERM came: the mail in hand is finished, in whichever thread, and no other is begun."""
+    from accounts import outbox
+
+    outbox.stopping.set()
     for sweep in _sweeps:
         sweep.stopping.set()
 

@@ -172,6 +172,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "accounts.http.RequestIdMiddleware",
     "accounts.http.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -271,6 +272,10 @@ DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL")
 if not parseaddr(DEFAULT_FROM_EMAIL)[1].rpartition("@")[0]:
     raise stop("DEFAULT_FROM_EMAIL precisa de um endereço, como Sistemas Externos <nao-responda@tjms.jus.br>.")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+#: Where mail that cannot be delivered comes back to (``read_bounces``); a ``*`` in it becomes the mail's own mark.
+BOUNCE_ADDRESS = text("BOUNCE_ADDRESS", parseaddr(DEFAULT_FROM_EMAIL)[1])
+if parseaddr(BOUNCE_ADDRESS)[1] != BOUNCE_ADDRESS or not BOUNCE_ADDRESS.rpartition("@")[0]:
+    raise stop("BOUNCE_ADDRESS precisa ser só um endereço, como devolucoes@tjms.jus.br ou devolucoes+*@tjms.jus.br.")
 EMAIL_TIMEOUT = 10
 #: Domains of the addresses that a requester may give for the status mails.
 INSTITUTIONAL_DOMAINS = [word.lower() for word in words("INSTITUTIONAL_DOMAINS", "tjms.jus.br")]

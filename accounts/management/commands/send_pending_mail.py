@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser
-from threading import Event
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from accounts import outbox
 from accounts.tasks import sweep, sweep_until
 
 
@@ -19,10 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("--loop", action="store_true", help="repete a cada OUTBOX_SWEEP_SECONDS segundos")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["loop"]:
-            self.stdout.write(f"{sweep()} mensagem(ns) enviada(s).")
-            return
-        stopping = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
-        sweep_until(stopping)
+            signal.signal(number, lambda *_: outbox.stopping.set())
+        if options["loop"]:
+            sweep_until(outbox.stopping)
+        else:
+            self.stdout.write(f"{sweep()} mensagem(ns) enviada(s).")
