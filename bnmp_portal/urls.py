@@ -8,7 +8,9 @@ from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 
-from . import demo, health
+from . import demo, health, metrics
+
+handler500 = "bnmp_portal.errors.server_error"
 
 urlpatterns = [
     path("", include("requests_app.urls")),
@@ -20,6 +22,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("health/live", health.health_live, name="health-live"),
     path("health/ready", health.health_ready, name="health-ready"),
+    path("health/status", health.health_status, name="health-status"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
 if settings.PORTAL_DEMO:
     urlpatterns += [
