@@ -5,6 +5,7 @@ The servers they need are started by ``bnmp_portal.tests.services``.
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import logging
@@ -12,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -161,17 +163,29 @@ class Delivery:
 
 @dataclass
 class SmtpSink:
-    """A real SMTP server. ``refuse`` is a reply such as ``"451 later"`` that every mail gets; None takes them."""
+    """A real SMTP server. ``refuse`` is a reply such as ``"451 later"`` that every mail gets; None takes them.
+
+    While ``open`` is not set, it has taken the mail and keeps the answer to itself.
+    """
 
     port: int
     deliveries: list[Delivery] = field(default_factory=list)
     refuse: str | None = None
+    open: threading.Event = field(default_factory=threading.Event)
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         if self.refuse:
             return self.refuse
         message = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
         self.deliveries.append(Delivery(envelope.mail_from or "", list(envelope.rcpt_tos), message))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.to_thread(self.open.wait, 60)
+        finally:  # also when the sender is gone
+            self.at_once -= 1
         return "250 OK"
 
     @property
@@ -208,6 +222,8 @@ def smtp_sink(_smtp_server: SmtpSink, settings: Any) -> SmtpSink:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # pytest-django collects them in memory
     _smtp_server.deliveries.clear()
     _smtp_server.refuse = None
+    _smtp_server.open.set()
+    _smtp_server.most_at_once = 0
     return _smtp_server
 
 

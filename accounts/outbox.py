@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
-from typing import NoReturn
 
 from celery import current_app
 from django.conf import settings
@@ -193,19 +192,17 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
         return False
     try:
         server.open()
-    except (smtplib.SMTPException, OSError) as problem:
-        _away(mail, server, problem)
-    try:
         server.send_messages([message])
     except smtplib.SMTPRecipientsRefused as refused:
         code, answer = next(iter(refused.recipients.values()))
         _refused(mail, code, answer)
     except smtplib.SMTPDataError as refused:
         _refused(mail, refused.smtp_code, refused.smtp_error)
-    except smtplib.SMTPNotSupportedError:
-        settle(mail, MailStatus.FAILED, error="O servidor de e-mail não aceita este endereço (letras fora do ASCII).")
     except (smtplib.SMTPException, OSError) as problem:
-        _away(mail, server, problem)
+        server.close()
+        log.warning("The mail server is away: %s", type(problem).__name__)
+        put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
+        raise ServerAwayError from problem
     except Exception:  # an address that no header can hold is found only when the message is written out
         log.exception("Mail %s (%s) could not be written out", mail.uuid, mail.kind)
         retry_or_give_up(mail, "Erro interno ao montar a mensagem.")
@@ -214,13 +211,6 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     # What a refusal leaves in the dialogue must not meet the next mail.
     server.close()
     return False
-
-
-def _away(mail: OutgoingMail, server: BaseEmailBackend, problem: Exception) -> NoReturn:
-    server.close()
-    log.warning("The mail server is away: %s", type(problem).__name__)
-    put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
-    raise ServerAwayError from problem
 
 
 def _make(mail: OutgoingMail, kind: Kind) -> EmailMultiAlternatives:

@@ -18,6 +18,9 @@ app.autodiscover_tasks()
 
 logger = logging.getLogger(__name__)
 
+#: Of an SMTP dialogue, each with a time-out of its own: connect, EHLO, MAIL, RCPT, DATA, the final dot.
+STEPS = 6
+
 
 class Sweep(threading.Thread):
     """Looks for mail that is due, whether or not the broker told of it: a lost message is a delay, never a loss."""
@@ -58,9 +61,9 @@ def stop_sweep(**_kwargs: Any) -> None:
 
 @worker_shutdown.connect
 def join_sweep(**_kwargs: Any) -> None:
-    """A mail on its way is given the time that a mail server may take; then its lease tells the next worker."""
+    """A mail on its way is given the time that each step of its dialogue may take; its lease tells the next worker."""
     from django.conf import settings
 
     stop_sweep()
     while _sweeps:
-        _sweeps.pop().join(settings.EMAIL_TIMEOUT + 5)
+        _sweeps.pop().join(settings.EMAIL_TIMEOUT * STEPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -15,8 +16,8 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from accounts import outbox
-from accounts.models import MailStatus, OutgoingMail
+from accounts import correlation, outbox
+from accounts.models import MailStatus, OutgoingMail, SecurityEvent
 from bnmp_portal.tests import services
 
 from .factories import UserFactory
@@ -326,6 +327,180 @@ def test_a_mail_that_cannot_be_made_is_retried_and_does_not_stop_the_others(kind
     fine.refresh_from_db()
     assert (broken.status, broken.attempts, fine.status) == (MailStatus.PENDING, 1, MailStatus.SENT)
     assert "Erro interno" in broken.error
+
+
+# --- Stopping --------------------------------------------------------------------------------------------------------
+@pytest.mark.django_db
+def test_a_process_that_is_told_to_end_begins_no_other_mail(kind, smtp_sink, monkeypatch):
+    stopping = threading.Event()
+    monkeypatch.setattr(outbox, "stopping", stopping)
+    object.__setattr__(kind, "sent", lambda _mail: stopping.set())  # the signal comes while the first is on its way
+    first, second = owe(), owe()
+    age(first, minutes=1)
+    assert outbox.send_due() == 1
+    assert outbox.send_due() == 0
+    second.refresh_from_db()
+    assert (second.status, second.lease_token) == (MailStatus.PENDING, None)
+
+
+# --- Trying again ----------------------------------------------------------------------------------------------------
+def settled(mail, status, **fields):
+    OutgoingMail.objects.filter(pk=mail.pk).update(status=status, **fields)
+    mail.refresh_from_db()
+    return mail
+
+
+@pytest.mark.django_db
+def test_a_mail_that_failed_goes_out_when_somebody_tries_again_and_it_is_known_who(kind, smtp_sink):
+    by = UserFactory()
+    mail = settled(owe(), MailStatus.FAILED, attempts=20, error="550 caixa cheia")
+    assert outbox.may_retry(mail)
+    outbox.try_again(mail.pk, by=by)
+    assert outbox.send_due() == 1
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts, mail.error) == (MailStatus.SENT, 1, "")
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.MAIL_RETRIED)
+    assert (event.actor, event.user, event.detail) == (by, mail.recipient, "Teste")
+
+
+@pytest.mark.django_db
+def test_a_mail_that_waits_for_hours_can_be_tried_at_once(kind, smtp_sink):
+    mail = owe()
+    OutgoingMail.objects.update(next_at=timezone.now() + timedelta(hours=6), attempts=12)
+    outbox.try_again(mail.pk, by=UserFactory())
+    assert outbox.send_due() == 1
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts) == (MailStatus.SENT, 13)
+
+
+@pytest.mark.django_db
+def test_after_a_week_of_silence_trying_again_gives_the_server_another_week(kind, smtp_sink, settings):
+    object.__setattr__(kind, "lives", None)
+    settings.EMAIL_PORT = services.free_port()
+    mail = owe()
+    age(mail, days=8)
+    settled(mail, MailStatus.FAILED)
+    outbox.try_again(mail.pk, by=UserFactory())
+    outbox.send_due()
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts) == (MailStatus.PENDING, 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": MailStatus.SENT, "sent_at": timezone.now()},
+        {"status": MailStatus.SUPERSEDED},
+        {"status": MailStatus.PENDING},  # due: the next sweep takes it anyway
+        {"status": MailStatus.PENDING, "lease_until": timezone.now() + timedelta(days=1), "lease_token": uuid.uuid4()},
+    ],
+)
+def test_what_was_sent_is_replaced_or_is_on_its_way_is_not_tried_again(kind, smtp_sink, state):
+    mail = settled(owe(), **state)
+    assert not outbox.may_retry(mail)
+    with pytest.raises(outbox.RetryRefusedError, match=mail.get_status_display()):
+        outbox.try_again(mail.pk, by=UserFactory())
+    assert OutgoingMail.objects.values().get() == OutgoingMail.objects.filter(pk=mail.pk, **state).values().get()
+    assert not SecurityEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_has_lapsed_meanwhile_is_refused_with_a_way_out(kind, smtp_sink):
+    mail = owe()
+    age(mail, minutes=61)
+    settled(mail, MailStatus.FAILED, error="550 não")
+    with pytest.raises(outbox.RetryRefusedError, match="precisa fazer outro pedido"):
+        outbox.try_again(mail.pk, by=UserFactory())
+    mail.refresh_from_db()
+    assert (mail.status, mail.error) == (MailStatus.FAILED, "550 não")
+
+
+@pytest.mark.django_db
+def test_what_cannot_go_out_again_is_made_anew_or_stays_as_it_is(kind, smtp_sink):
+    made = []
+
+    def again(mail, by):
+        if made:
+            raise outbox.RetryRefusedError("Não pode.")
+        made.append((mail.pk, by))
+
+    object.__setattr__(kind, "again", again)
+    by, first, second = UserFactory(), owe(), owe()
+    for mail in (first, second):
+        settled(mail, MailStatus.FAILED, error="550 não")
+    outbox.try_again(first.pk, by=by)
+    with pytest.raises(outbox.RetryRefusedError, match="Não pode"):
+        outbox.try_again(second.pk, by=by)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert made == [(first.pk, by)]
+    assert (first.status, first.error) == (MailStatus.SUPERSEDED, "550 não (refeita em outra mensagem)")
+    assert (second.status, second.error) == (MailStatus.FAILED, "550 não")
+    assert outbox.send_due() == 0
+
+
+# --- Coming back -----------------------------------------------------------------------------------------------------
+@pytest.mark.django_db
+def test_a_mail_that_comes_back_has_failed_and_keeps_the_time_at_which_it_left(kind, smtp_sink):
+    mail = owe()
+    outbox.send_due()
+    assert outbox.came_back(mail.uuid, "5.1.1 caixa\r\n inexistente " + "x" * 400)
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.FAILED
+    assert mail.sent_at is not None
+    assert mail.error.startswith("Devolvida: 5.1.1 caixa inexistente x")
+    assert len(mail.error) == 300
+    assert not outbox.came_back(mail.uuid, "de novo")
+    assert outbox.may_retry(mail)
+
+
+@pytest.mark.django_db
+def test_only_a_mail_that_counted_as_sent_can_come_back(kind, smtp_sink):
+    mail = owe()
+    assert not outbox.came_back(mail.uuid, "5.1.1")
+    assert not outbox.came_back(uuid.uuid4(), "5.1.1")
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.PENDING
+
+
+# --- Whose it is -----------------------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_what_the_worker_logs_bears_the_mark_of_the_web_request_that_owed_the_mail(kind, smtp_sink, client):
+    from accounts import resets
+    from accounts.tests.captcha_solver import solve
+
+    person = UserFactory()
+    answer = client.post("/esqueci-a-senha/", {"cpf": person.cpf, "captcha": solve()})
+    assert answer.status_code == 302
+    marks = []
+    monitor = logging.Handler()
+    monitor.emit = lambda record: marks.append((record.getMessage().split(" ")[0], correlation.current()))
+    logging.getLogger("accounts").addHandler(monitor)
+    try:
+        resets.handle_all()
+        outbox.send_due()
+    finally:
+        logging.getLogger("accounts").removeHandler(monitor)
+    assert marks == [("security", answer["X-Request-ID"]), ("Mail", answer["X-Request-ID"])]
+    assert correlation.current() == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "taken"),
+    [
+        ("10.0.0.1", "0123456789abcdef" * 2, True),
+        ("10.0.0.1", "0123456789ABCDEF" * 2, False),
+        ("10.0.0.1", "x" * 5000, False),
+        ("10.0.0.1", "0123456789abcdef" * 2 + "\n", False),
+        ("192.0.2.7", "0123456789abcdef" * 2, False),
+    ],
+)
+def test_the_mark_is_the_proxys_or_our_own_and_never_the_clients(client, settings, address, given, taken):
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    answer = client.get("/health/live", REMOTE_ADDR=address, HTTP_X_REQUEST_ID=given)
+    assert (answer["X-Request-ID"] == given) is taken
+    assert len(answer["X-Request-ID"]) == 32
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import outbox, passwords, provisional, secret_keys
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent
 from accounts.tests.factories import PASSWORD, EmploymentFactory
+from bnmp_portal.tests import services
 from requests_app import workflow
 from requests_app.models import AccessGrant, GrantStatus, Status
 
@@ -99,6 +100,22 @@ def test_it_lapses_seven_days_after_the_server_took_the_mail_not_after_the_decis
     assert week - timedelta(minutes=1) < live.lapses_at - timezone.now() <= week
     assert not live.has_lapsed
     assert grant.user.provisional_passwords.get() == live
+
+
+def test_a_credential_that_leaves_on_day_four_works_and_has_its_full_seven_days(smtp_sink, settings):
+    """The server refused every connection for days, a colleague's approval came in between, and the key was rotated."""
+    grant = approve()
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, services.free_port()
+    outbox.send_due()
+    assert credential_mail(grant).status == MailStatus.PENDING
+    OutgoingMail.objects.update(created_at=timezone.now() - timedelta(days=4), next_at=timezone.now())
+    settings.SECRETS_KEYS = ["a-new-key-in-front-of-the-old-one-0123456789", *settings.SECRETS_KEYS]
+    settings.EMAIL_PORT = port
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, password)
+    assert credential_mail(grant).attempts == 1
+    assert ProvisionalPassword.objects.get().lapses_at > timezone.now() + timedelta(days=6, hours=23)
 
 
 def test_the_nonce_is_gone_once_the_mail_is_sent(smtp_sink):
