@@ -34,6 +34,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     social_name = models.CharField("nome social", max_length=150, blank=True)
     search_name = models.TextField(editable=False)
     email = models.EmailField("e-mail institucional", blank=True)
+    #: Since then the personnel file does not overwrite the address: somebody here knew better (DESIGN §7).
+    email_corrected_at = models.DateTimeField("e-mail corrigido à mão em", null=True, editable=False)
     phone = models.CharField("telefone", max_length=30, blank=True)
     is_active = models.BooleanField("pode entrar", default=True)
     is_staff = models.BooleanField("usa a administração", default=False)
@@ -197,6 +199,21 @@ class ProvisionalPassword(models.Model):
         return self.lapses_at is not None and self.lapses_at <= timezone.now()
 
 
+class AddressChange(models.Model):
+    """A changed address. The old one is kept until it has been told of it, and masked from then on."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="address_changes", verbose_name="pessoa")
+    old = models.EmailField("endereço anterior")
+    at = models.DateTimeField("quando", default=timezone.now)
+
+    class Meta:
+        verbose_name = "mudança de e-mail"
+        verbose_name_plural = "mudanças de e-mail"
+
+    def __str__(self) -> str:
+        return f"mudança de e-mail {self.pk}"
+
+
 class PasswordResetRequest(models.Model):
     """A CPF that somebody typed, whoever it is; gone once the worker has looked the person up."""
 
@@ -296,6 +313,7 @@ class SecurityEvent(models.Model):
         PROVISIONAL_ISSUED = "PROVISIONAL_ISSUED", "Senha provisória emitida"
         ADMINISTRATOR_MADE = "ADMINISTRATOR_MADE", "Administrador criado"
         MAIL_RETRIED = "MAIL_RETRIED", "Envio repetido"
+        EMAIL_CHANGED = "EMAIL_CHANGED", "E-mail alterado"
 
     kind = models.CharField("evento", max_length=20, choices=Kind)
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="security_events", verbose_name="pessoa")
@@ -327,6 +345,7 @@ class SecurityEvent(models.Model):
                         "PROVISIONAL_ISSUED",
                         "ADMINISTRATOR_MADE",
                         "MAIL_RETRIED",
+                        "EMAIL_CHANGED",
                     )
                 ),
             ),

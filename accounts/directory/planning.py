@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts import names
+from accounts import addresses, names
 from accounts.models import Employment, EmploymentQuerySet, Unit, User
 
 from .errors import DirectoryChangedError, TooManyDeparturesError
@@ -48,6 +48,10 @@ class Plan:
     #: Open bonds that the file no longer names; they end today.
     left_bonds: list[Employment] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    #: People whose address changes, with the one before; it is told.
+    changed_addresses: list[tuple[User, str]] = field(default_factory=list)
+    #: Rows whose address differs from one that was corrected by hand; that one stays.
+    kept_addresses: list[Row] = field(default_factory=list)
     #: Rows taken although their CPF had lost its leading zeros.
     repaired: list[Row] = field(default_factory=list)
     #: Open bonds before, and how many of them end by this plan, named in the file or not.
@@ -113,6 +117,8 @@ def _write(plan: Plan) -> None:
     Employment.objects.bulk_create(plan.new_bonds, batch_size=BATCH)
     Employment.objects.bulk_update(plan.changed_bonds, BOND_FIELDS, batch_size=BATCH)
     Employment.objects.bulk_update(plan.left_bonds, ("ended_on",), batch_size=BATCH)
+    for person, old in plan.changed_addresses:
+        addresses.tell(person, old, by=None)
 
 
 def _open_bonds(today: date) -> EmploymentQuerySet:
@@ -182,10 +188,17 @@ def _plan_people(rows: list[Row], made: Plan) -> dict[str, User]:
         if cpf not in people:
             people[cpf] = User(cpf=cpf, **values)
             made.new_people.append(people[cpf])
-        elif _set(people[cpf], values):
-            made.changed_people.append(people[cpf])
-        else:
+            continue
+        person, old = people[cpf], people[cpf].email
+        if person.email_corrected_at is not None and row.email not in {"", old}:
+            made.kept_addresses.append(row)
+            values["email"] = ""
+        if not _set(person, values):
             made.unchanged_people += 1
+            continue
+        made.changed_people.append(person)
+        if person.email != old:
+            made.changed_addresses.append((person, old))
     return people
 
 

@@ -434,7 +434,7 @@ def test_what_the_file_says_anew_is_changed() -> None:
         person(2),
     )
 
-    assert changes(plan) == {"new_units": 1, "changed_people": 1, "changed_bonds": 1}
+    assert changes(plan) == {"new_units": 1, "changed_people": 1, "changed_addresses": 1, "changed_bonds": 1}
     bond = Employment.objects.select_related("user", "unit").get(matricula="000001")
     user = bond.user
     assert (user.name, user.social_name, user.phone) == ("PESSOA NOVA", "OUTRO NOME", "(67) 99999-0000")

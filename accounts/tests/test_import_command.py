@@ -42,6 +42,7 @@ def test_a_file_without_faults_is_applied(file: Path) -> None:
         "Pessoas: 10 novas, 0 alteradas, 0 sem mudança.\n"
         "Vínculos: 10 novos, 0 alterados, 0 encerrados por não estarem no arquivo, 0 sem mudança.\n"
         "CPFs corrigidos com os zeros que faltavam no início: 0.\n"
+        "E-mails alterados, com aviso ao endereço anterior: 0.\n"
         "Linhas recusadas: 0.\n"
         "Importação aplicada.\n"
     )

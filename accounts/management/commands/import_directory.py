@@ -74,6 +74,11 @@ class Command(BaseCommand):
         self.stdout.write(f"CPFs corrigidos com os zeros que faltavam no início: {len(plan.repaired)}.")
         for row in plan.repaired:
             self.stdout.write(f"  Linha {row.line}: {cpf_rules.masked(row.cpf)}")
+        self.stdout.write(f"E-mails alterados, com aviso ao endereço anterior: {len(plan.changed_addresses)}.")
+        if plan.kept_addresses:
+            self.stdout.write(f"E-mails corrigidos à mão, que o arquivo não altera: {len(plan.kept_addresses)}.")
+        for row in plan.kept_addresses:
+            self.stdout.write(f"  Linha {row.line}, matrícula {row.matricula}: o arquivo traz outro e-mail.")
         self.stdout.write(f"Linhas recusadas: {len(plan.refused)}.")
         for line in plan.refused:
             whose = f", matrícula {line.shown_matricula}" if line.shown_matricula else ""

@@ -1,0 +1,38 @@
+"""A person's address is the way to their password: whoever changes it, the old one is told (DESIGN §7).
+
+Open links die by themselves: the address is part of what they are signed over (``resets.LinkTokens``).
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from . import outbox, security
+from .models import AddressChange, SecurityEvent, User
+
+ADDRESS_CHANGED = "address_changed"
+
+
+@transaction.atomic
+def correct(user: User, address: str, *, by: User) -> None:
+    """Give somebody another address by hand; from then on the personnel file does not overwrite it."""
+    locked = User.objects.select_for_update(of=("self",)).get(pk=user.pk)
+    old = locked.email
+    user.email, user.email_corrected_at = address, timezone.now()
+    user.save(update_fields=["email", "email_corrected_at"])
+    tell(user, old, by=by)
+
+
+def tell(user: User, old: str, *, by: User | None) -> None:
+    """Record a change that was made, and owe the old address word of it. ``by`` None: the personnel file.
+
+    The caller holds the transaction.
+    """
+    masked = User(email=old).masked_email or "sem e-mail"
+    security.record(
+        SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, detail=f"{masked} → {user.masked_email or 'sem e-mail'}"
+    )
+    if old:
+        change = AddressChange.objects.create(user=user, old=old)
+        outbox.owe(ADDRESS_CHANGED, recipient=user, about=change.pk)

@@ -1,0 +1,173 @@
+"""A changed address: open links die, the old one is told, and the personnel file does not bring it back (DESIGN §7)."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.urls import reverse
+
+from accounts import addresses, outbox, resets
+from accounts.models import AddressChange, MailStatus, OutgoingMail, SecurityEvent, User
+
+from .factories import EmploymentFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+HEADER = "Matrícula;Nome;CPF;E-mail;Cargo;Cód. Lotação;Lotação;Comarca;Início"
+
+
+def link_of(person):
+    return resets.link_for(person).split("/", 3)[3]
+
+
+def manager():
+    user = UserFactory(is_staff=True)
+    user.groups.add(Group.objects.get(name="Gestão"))
+    return user
+
+
+def correct_in_the_admin(client, person, address):
+    page = client.get(reverse("admin:accounts_user_change", args=[person.pk]))
+    form = page.context["adminform"].form
+    posted = {name: form[name].value() for name in form.fields if form[name].value() not in {None, False}}
+    for formset in page.context["inline_admin_formsets"]:
+        management = formset.formset.management_form
+        posted |= {management.add_prefix(name): value for name, value in management.initial.items()}
+        for row in formset.forms:
+            posted |= {row.add_prefix(name): row[name].value() or "" for name in row.fields}
+    return client.post(page.request["PATH_INFO"], posted | {"email": address})
+
+
+def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(client, smtp_sink):
+    person, by = EmploymentFactory(user__email="velho@tjms.jus.br").user, manager()
+    link = link_of(person)
+    client.force_login(by)
+    response = correct_in_the_admin(client, person, "novo@tjms.jus.br")
+    assert response.status_code == 302
+    person.refresh_from_db()
+    assert person.email == "novo@tjms.jus.br"
+    assert person.email_corrected_at is not None
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
+    assert (event.user, event.actor, event.detail) == (person, by, "v***@tjms.jus.br → n***@tjms.jus.br")
+
+    assert client.get(f"/{link}").status_code == 410
+    outbox.send_due()
+    (mail,) = smtp_sink.deliveries
+    assert mail.recipients == ["velho@tjms.jus.br"]
+    assert mail.message["Subject"] == "Seu e-mail no portal foi alterado"
+    for kind in ("plain", "html"):
+        assert "n***@tjms.jus.br" in mail.text(kind)
+        assert "novo@" not in mail.text(kind)
+        assert "Nunca pedimos sua senha por e-mail ou telefone" in mail.text(kind)
+    assert AddressChange.objects.get().old == "v***@tjms.jus.br"  # nobody has to know it any more
+
+
+def test_a_form_saved_without_another_address_tells_nobody(client):
+    person = EmploymentFactory().user
+    client.force_login(manager())
+    assert correct_in_the_admin(client, person, person.email).status_code == 302
+    person.refresh_from_db()
+    assert person.email_corrected_at is None
+    assert not OutgoingMail.objects.exists()
+
+
+def test_a_first_address_has_no_old_one_to_tell():
+    person = UserFactory(email="")
+    addresses.correct(person, "novo@tjms.jus.br", by=manager())
+    assert not OutgoingMail.objects.exists()
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
+    assert event.detail == "sem e-mail → n***@tjms.jus.br"
+
+
+def test_an_address_that_came_back_before_the_mail_left_is_not_alarmed(smtp_sink):
+    person, by = UserFactory(email="velho@tjms.jus.br"), manager()
+    addresses.correct(person, "errado@tjms.jus.br", by=by)
+    addresses.correct(person, "velho@tjms.jus.br", by=by)
+    outbox.send_due()
+    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["errado@tjms.jus.br"]]
+    statuses = OutgoingMail.objects.order_by("pk").values_list("status", flat=True)
+    assert [*statuses] == [MailStatus.SUPERSEDED, MailStatus.SENT]
+
+
+def test_a_notice_that_failed_keeps_the_address_for_another_try(smtp_sink):
+    person = UserFactory(email="velho@tjms.jus.br")
+    addresses.correct(person, "novo@tjms.jus.br", by=manager())
+    smtp_sink.refuse = "550 caixa inexistente"
+    outbox.send_due()
+    assert AddressChange.objects.get().old == "velho@tjms.jus.br"
+    smtp_sink.refuse = None
+    outbox.try_again(OutgoingMail.objects.get().pk, by=manager())
+    assert outbox.send_due() == 1
+    assert smtp_sink.deliveries[0].recipients == ["velho@tjms.jus.br"]
+
+
+# --- The personnel file ----------------------------------------------------------------------------------------------
+def import_file(tmp_path, bond, email, **options):
+    person = bond.user
+    unit = bond.unit
+    row = (
+        f"{bond.matricula};{person.name};{person.cpf};{email};{bond.cargo};{unit.code};{unit.name};{unit.comarca};"
+        f"{bond.started_on:%d/%m/%Y}"
+    )
+    file = tmp_path / "servidores.csv"
+    file.write_text(f"{HEADER}\n{row}\n")
+    report = io.StringIO()
+    call_command("import_directory", str(file), stdout=report, **options)
+    return report.getvalue()
+
+
+def test_an_import_that_changes_an_address_kills_its_links_and_tells_it(tmp_path, client, smtp_sink):
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br")
+    link = link_of(bond.user)
+    report = import_file(tmp_path, bond, "novo@tjms.jus.br")
+    assert "E-mails alterados, com aviso ao endereço anterior: 1." in report
+    assert User.objects.get(pk=bond.user_id).email == "novo@tjms.jus.br"
+    assert client.get(f"/{link}").status_code == 410
+    outbox.send_due()
+    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["velho@tjms.jus.br"]]
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
+    assert (event.user, event.actor) == (bond.user, None)
+
+    assert "anterior: 0." in import_file(tmp_path, bond, "novo@tjms.jus.br")
+    assert OutgoingMail.objects.count() == 1
+
+
+def test_a_dry_run_tells_nobody(tmp_path):
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br")
+    assert "anterior: 1." in import_file(tmp_path, bond, "novo@tjms.jus.br", dry_run=True)
+    assert not OutgoingMail.objects.exists()
+
+
+def test_an_import_never_overwrites_an_address_corrected_by_hand_and_reports_the_difference(tmp_path):
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br")
+    addresses.correct(bond.user, "certo@tjms.jus.br", by=manager())
+    before = OutgoingMail.objects.count()
+    report = import_file(tmp_path, bond, "velho@tjms.jus.br")
+    assert "E-mails corrigidos à mão, que o arquivo não altera: 1." in report
+    assert f"Linha 2, matrícula {bond.matricula}: o arquivo traz outro e-mail." in report
+    assert "velho@" not in report
+    assert User.objects.get(pk=bond.user_id).email == "certo@tjms.jus.br"
+    assert OutgoingMail.objects.count() == before
+
+
+def test_a_file_that_agrees_with_the_correction_has_nothing_to_report(tmp_path):
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br")
+    addresses.correct(bond.user, "certo@tjms.jus.br", by=manager())
+    assert "corrigidos à mão" not in import_file(tmp_path, bond, "certo@tjms.jus.br")
+
+
+def test_a_file_that_cannot_be_applied_tells_nobody(tmp_path, monkeypatch):
+    from accounts.directory import planning
+
+    def refuse(*_arguments, **_named):
+        raise planning.IntegrityError
+
+    monkeypatch.setattr(planning.Employment.objects.__class__, "bulk_update", refuse)
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br")
+    with pytest.raises(CommandError):
+        import_file(tmp_path, bond, "novo@tjms.jus.br")
+    assert User.objects.get(pk=bond.user_id).email == "velho@tjms.jus.br"
+    assert not OutgoingMail.objects.exists()
