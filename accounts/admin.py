@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from . import cpf as cpf_rules
-from . import names, outbox
+from . import addresses
+from .desk import KeptAdmin, PeriodFilter, ReadOnlyAdmin, find_people
+from .mail_admin import OutgoingMailAdmin
 from .models import Employment, HelpDesk, OutgoingMail, SecurityEvent, Unit, User
 
 if TYPE_CHECKING:
-    AnyAdmin = admin.ModelAdmin[Any]
     EmploymentTable = admin.TabularInline[Employment, User]
 else:  # Django's admin classes take no parameters at run time
-    AnyAdmin = admin.ModelAdmin
     EmploymentTable = admin.TabularInline
 
-
-class StaffAdmin(AnyAdmin):
-    """What holds on every page of the desk."""
-
-    LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "gte", "lt"})
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """The filters that the page offers, and none made by hand.
-
-        Letter by letter those would read a CPF or a password's hash, and odd ones end in a fault of the database.
-        """
-        offered = [name for name in self.list_filter if isinstance(name, str)]
-        own = [getattr(made, "parameter_name", None) for made in self.list_filter]
-        return lookup in own or any(
-            lookup.removeprefix(name).removeprefix("__") in self.LOOKUPS for name in offered if lookup.startswith(name)
-        )
-
-
-class ReadOnlyAdmin(StaffAdmin):
-    """Rows that the portal writes and people read."""
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:
-        """Nothing is changed here, so the admin's own history would be empty."""
-        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class KeptAdmin(StaffAdmin):
-    """Rows that are edited and never deleted: history points at them."""
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+admin.site.register(OutgoingMail, OutgoingMailAdmin)
 
 
 class EmploymentInline(EmploymentTable):
@@ -106,6 +65,15 @@ class UserAdmin(KeptAdmin):
     def masked_email(self, user: User) -> str:
         return user.masked_email
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """An address goes its own way: the old one is told, and the personnel file does not bring it back."""
+        address = obj.email
+        if "email" in form.changed_data:
+            obj.email = form.initial["email"]
+        super().save_model(request, obj, form, change)
+        if "email" in form.changed_data:
+            addresses.correct(obj, address, by=cast("User", request.user))
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people come from the personnel file (import_directory)
 
@@ -123,11 +91,7 @@ class UserAdmin(KeptAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if digits := cpf_rules.clean(search_term):
-            return queryset.filter(cpf=digits), False
-        for word in names.fold(search_term).split():
-            queryset = queryset.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
-        return queryset, bool(search_term)
+        return find_people(queryset, search_term), bool(search_term)
 
 
 @admin.register(Unit)
@@ -145,28 +109,14 @@ class HelpDeskAdmin(KeptAdmin):
         return super().has_add_permission(request) and not HelpDesk.objects.exists()
 
 
-@admin.register(OutgoingMail)
-class OutgoingMailAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "message", "recipient_name", "status", "attempts", "next_at", "sent_at", "error")
-    list_filter = ("status", "kind")
-    list_select_related = ("recipient",)
-    ordering = ("-pk",)
-    fields = (*list_display, "uuid")
-    show_full_result_count = False
-
-    @admin.display(description="mensagem", ordering="kind")
-    def message(self, mail: OutgoingMail) -> str:
-        return outbox.KINDS[mail.kind].label if mail.kind in outbox.KINDS else mail.kind
-
-    @admin.display(description="destinatário")
-    def recipient_name(self, mail: OutgoingMail) -> str:
-        return mail.recipient.display_name
+class HappenedFilter(PeriodFilter):
+    column = "at"
 
 
 @admin.register(SecurityEvent)
 class SecurityEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "kind", "person", "address", "detail")
-    list_filter = ("kind", "at")
+    list_filter = ("kind", HappenedFilter)
     list_select_related = ("user", "actor")
     fields = ("at", "kind", "person", "made_by", "address", "device", "detail")
     show_full_result_count = False

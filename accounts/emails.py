@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.urls import reverse
 
-from . import outbox, resets
-from .models import HelpDesk, OutgoingMail, SecurityEvent, User
+from . import addresses, cpf, outbox, provisional, resets
+from .models import AddressChange, HelpDesk, MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent, User
+
+PROVISIONAL_LAPSING = "provisional_lapsing"
+#: A notice that comes later frightens more than it helps; security events are kept much longer than this.
+NOTICE_LIFE = timedelta(days=30)
+
+#: In what mail servers answer; the at sign may be written as links write it.
+ADDRESS = re.compile(r"""("[^"]*"|[^\s<>()\[\],;:"'@/?&]+)(?:@|%40)([\w.-]+)""")
+CPF = re.compile(r"(?<!\d)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?!\d)")
+
+
+def masked(address: str) -> str:
+    """``j***@tjms.jus.br`` (LGPD; DOMAIN §5)."""
+    return User(email=address).masked_email
+
+
+def mask_people(answer: str) -> str:
+    """What a mail server answered, without whole addresses and CPFs."""
+    without_addresses = ADDRESS.sub(lambda found: masked(f"{found[1]}@{found[2]}"), answer)
+    return CPF.sub(lambda found: cpf.masked(re.sub(r"\D", "", found[0])), without_addresses)
 
 
 def compose(name: str, *, to: str, context: dict[str, Any]) -> EmailMultiAlternatives:
@@ -58,7 +81,64 @@ def password_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose("password_changed", to=user.email, context={"person": user, "event": event})
 
 
+def provisional_lapsing(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The warning to who has not chosen a password yet. The provisional one stands in an earlier mail, not here."""
+    user = reachable(mail)
+    live = ProvisionalPassword.objects.get(pk=mail.object_id)
+    if live.ended_at is not None:
+        raise outbox.SupersededError("A pessoa já tem outra senha.")
+    if live.has_lapsed:
+        raise outbox.SupersededError("Venceu antes de sair.")
+    context = {"person": user, "login": cpf.formatted(user.cpf), "provisional": live}
+    return compose(PROVISIONAL_LAPSING, to=user.email, context=context)
+
+
+def address_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The notice to the address that was, in case somebody else had it changed."""
+    change = AddressChange.objects.select_related("user").get(pk=mail.object_id)
+    if not change.user.is_active:
+        raise outbox.SupersededError("A pessoa não está mais ativa.")
+    if change.user.email == change.old:
+        raise outbox.SupersededError("O endereço voltou a ser este.")
+    return compose(addresses.ADDRESS_CHANGED, to=change.old, context={"person": change.user, "change": change})
+
+
+def address_told(mail: OutgoingMail) -> None:
+    """Sent, or not needed any more: nobody has to know the old address now. One that failed may be tried again."""
+    if mail.status != MailStatus.FAILED:
+        change = AddressChange.objects.get(pk=mail.object_id)
+        change.old = masked(change.old)
+        change.save(update_fields=["old"])
+
+
+def changed_addresses(object_ids: Collection[int]) -> dict[int, outbox.Subject]:
+    """What the staff see: whose address it was, and which."""
+    return {
+        change.pk: outbox.Subject(
+            str(change.user), reverse("admin:accounts_user_change", args=[change.user_id]), change.old
+        )
+        for change in AddressChange.objects.filter(pk__in=object_ids).select_related("user")
+    }
+
+
 def register() -> None:
     """Called once, by ``AccountsConfig.ready``."""
+    outbox.register(
+        addresses.ADDRESS_CHANGED,
+        outbox.Kind(
+            "Aviso de e-mail alterado",
+            build=address_changed,
+            sent=address_told,
+            dropped=address_told,
+            lives=NOTICE_LIFE,
+            subjects=changed_addresses,
+        ),
+    )
     outbox.register("password_reset", outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
-    outbox.register("password_changed", outbox.Kind("Aviso de senha alterada", build=password_changed))
+    outbox.register(
+        "password_changed", outbox.Kind("Aviso de senha alterada", build=password_changed, lives=NOTICE_LIFE)
+    )
+    outbox.register(
+        PROVISIONAL_LAPSING,
+        outbox.Kind("Senha provisória perto de vencer", build=provisional_lapsing, lives=provisional.WARNING),
+    )

@@ -53,10 +53,14 @@ class RetryRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a mail is about, for the staff: a name and the address of its page in the admin."""
+    """What a mail is about, for the staff: a name and the address of its page in the admin.
+
+    ``address``: where its mails go, if not to the recipient's own e-mail.
+    """
 
     text: str
     url: str
+    address: str = ""
 
 
 def _nothing(_mail: OutgoingMail) -> None:
@@ -314,11 +318,11 @@ def may_retry(mail: OutgoingMail) -> bool:
 
 
 @transaction.atomic
-def try_again(pk: int, *, by: User) -> None:
+def try_again(pk: int, *, by: User, ring: bool = True) -> None:
     """Send a mail that failed once more, or at once one that waits ("Tentar de novo").
 
-    What cannot go out again, because its password or its link is gone, is made anew (``Kind.again``). Raises
-    RetryRefusedError, with a sentence for the person.
+    What cannot go out again, because its password or its link is gone, is made anew (``Kind.again``). Who tries many
+    rings once in the end. Raises RetryRefusedError, with a sentence for the person.
     """
     mail = OutgoingMail.objects.select_for_update(of=("self",)).get(pk=pk)
     if not may_retry(mail):
@@ -335,4 +339,5 @@ def try_again(pk: int, *, by: User) -> None:
         changed |= {"status": MailStatus.PENDING, "attempts": 0, "sent_at": None, "retried_at": now}
     OutgoingMail.objects.filter(pk=pk).update(**changed)
     security.record(SecurityEvent.Kind.MAIL_RETRIED, user=mail.recipient, actor=by, detail=kind.label)
-    ring_on_commit()
+    if ring:
+        ring_on_commit()

@@ -1,4 +1,4 @@
-"""What ``SECRETS_KEY`` is for: provisional passwords that are derived and never stored."""
+"""What ``SECRETS_KEY`` is for: provisional passwords that are derived and never stored, and what must be stored."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import hashlib
 import hmac
 import secrets
 
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 
 class KeyGoneError(Exception):
-    """The key that derived this password is no longer among ``SECRETS_KEY``."""
+    """The key that derived or encrypted this is no longer among ``SECRETS_KEY``."""
 
 
 def version_of(key: str) -> str:
@@ -40,3 +41,22 @@ def provisional_password(nonce: str, version: str) -> str:
             code = base64.b32encode(digest[:10]).decode().lower()  # base 32 has no 0, 1 or 8 to mistake
             return "-".join(code[place : place + 4] for place in range(0, 16, 4))
     raise KeyGoneError(version)
+
+
+def _fernet() -> MultiFernet:
+    """Encrypts with the newest key and decrypts with any."""
+    derived = [hmac.digest(key.encode(), b"encryption", "sha256") for key in settings.SECRETS_KEYS]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
+
+
+def encrypt(text: str) -> str:
+    """For a column: readable with the keys of the environment alone, and noticed if somebody changed it."""
+    return _fernet().encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """What was encrypted. Raises KeyGoneError if its key is not configured any more."""
+    try:
+        return _fernet().decrypt(token).decode()
+    except InvalidToken:
+        raise KeyGoneError from None

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from accounts import mail_admin
 from requests_app.models import AccessRequest
 
 
@@ -28,12 +29,20 @@ class PortalAdminSite(admin.AdminSite):
     MOST_SHOWN = 20
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """The first page shows what waits, the oldest first."""
+        """The first page shows the mails that were not delivered and what waits, the oldest first."""
+        mails: list[mail_admin.Row] = []
+        if request.user.has_perm("accounts.view_outgoingmail"):
+            mails = mail_admin.rows(mail_admin.failed(self.MOST_SHOWN + 1))
         waiting: list[AccessRequest] = []
         if request.user.has_perm("requests_app.view_accessrequest"):
             queue = AccessRequest.objects.waiting().select_related("user_type__system", "holder").order_by("pk")
             waiting = list(queue[: self.MOST_SHOWN + 1])
-        context = {"waiting": waiting[: self.MOST_SHOWN], "more_wait": len(waiting) > self.MOST_SHOWN}
+        context = {
+            "failed_mails": mails[: self.MOST_SHOWN],
+            "more_failed": len(mails) > self.MOST_SHOWN,
+            "waiting": waiting[: self.MOST_SHOWN],
+            "more_wait": len(waiting) > self.MOST_SHOWN,
+        }
         return super().index(request, {**context, **(extra_context or {})})
 
     @method_decorator(login_not_required)

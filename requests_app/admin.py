@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from accounts import names
-from accounts.admin import KeptAdmin, ReadOnlyAdmin
+from accounts import mail_admin, names
+from accounts.desk import DeskAdmin, KeptAdmin
 from accounts.http import UserRequest
 from accounts.models import User
 
-from . import workflow
+from . import emails, workflow
 from .forms import DecisionForm, ReissueForm
 from .models import (
     NOT_YOUR_OWN,
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     NoticeStack = admin.StackedInline[SystemNotice, ExternalSystem]
 else:  # Django's admin classes take no parameters at run time
     UserTypeTable, NoticeStack = admin.TabularInline, admin.StackedInline
+
+mail_admin.SEARCHES.append(emails.by_protocol)
 
 PART_OF_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
 #: What each button says, in the order in which they stand.
@@ -65,37 +66,9 @@ def is_own(user: User, request: AccessRequest) -> bool:
     return user.pk in {request.requester_id, request.beneficiary_id}
 
 
-class DeskAdmin(ReadOnlyAdmin):
-    """One row on one page of ours, with what may be done about it."""
-
-    show_full_result_count = False
-    actions = None
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET"])
-        if not (object_id.isascii() and object_id.isdigit() and len(object_id) < 19):  # noqa: PLR2004 - a bigint
-            raise Http404
-        return self.page(cast("UserRequest", request), int(object_id))
-
-    def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["POST"])
-        messages.warning(request, "Nada foi mudado. Use os botões desta página.")
-        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
-
-    @abstractmethod
-    def page(self, request: UserRequest, pk: int, form: Any = None) -> HttpResponse:
-        """Each desk's own."""
+def asks_credential(system: ExternalSystem) -> bool:
+    """Whether an analyst registers people there by hand and types what it gave."""
+    return system.credential == ExternalSystem.Credential.OPERATOR
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -169,10 +142,11 @@ class AccessRequestAdmin(DeskAdmin):
             return self.nothing_done(request, pk)
         if not request.user.has_perm("requests_app.decide"):
             raise PermissionDenied
-        form = DecisionForm(request.POST)
+        access_request = get_object_or_404(AccessRequest.objects.select_related("user_type__system"), pk=pk)
+        form = DecisionForm(request.POST, asks_credential=asks_credential(access_request.system))
         if not form.is_valid():
             return self.page(request, pk, form)
-        if is_own(request.user, get_object_or_404(AccessRequest, pk=pk)):
+        if is_own(request.user, access_request):
             form.add_error(None, NOT_YOUR_OWN)  # what is theirs to do, they do on their own page
             return self.page(request, pk, form)
         try:
@@ -182,6 +156,7 @@ class AccessRequestAdmin(DeskAdmin):
                 by=request.user,
                 note=form.cleaned_data["note"],
                 renew_password=form.cleaned_data["renew_password"],
+                typed=form.typed,
             )
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
@@ -201,7 +176,7 @@ class AccessRequestAdmin(DeskAdmin):
             "title": f"Solicitação {access_request.protocol}",
             "opts": self.opts,
             "access_request": access_request,
-            "events": access_request.events.select_related("actor"),
+            "steps": emails.steps_of(access_request),
             "other_requests": AccessRequest.objects.filter(beneficiary=access_request.beneficiary_id)
             .exclude(pk=pk)
             .select_related("user_type__system")[:10],
@@ -211,6 +186,8 @@ class AccessRequestAdmin(DeskAdmin):
             "needs_reason": workflow.NEEDS_REASON,
             "own": own,
             "form": form,
+            "asks_credential": (Status.COMPLETED, "Registrar acesso") in buttons
+            and asks_credential(access_request.system),
             "offers_new_password": (Status.APPROVED, "Aprovar") in buttons
             and access_request.system.credential == ExternalSystem.Credential.PORTAL
             and access_request.beneficiary.has_chosen_password,
@@ -260,15 +237,16 @@ class AccessGrantAdmin(DeskAdmin):
             return self.nothing_done(request, pk)
         if not request.user.has_perm("requests_app.decide"):
             raise PermissionDenied
-        get_object_or_404(AccessGrant, pk=pk)
-        form = ReissueForm(request.POST)
+        grant = get_object_or_404(AccessGrant.objects.select_related("user_type__system"), pk=pk)
+        form = ReissueForm(request.POST, asks_credential=asks_credential(grant.user_type.system))
         if form.is_valid():
             try:
-                workflow.reissue(pk, by=request.user, note=form.cleaned_data["note"])
+                workflow.reissue(pk, by=request.user, note=form.cleaned_data["note"], typed=form.typed)
             except workflow.MoveRefusedError as refusal:
                 form.add_error(None, str(refusal))
             else:
-                messages.success(request, "Nova credencial emitida. Ela segue por e-mail; a anterior não vale mais.")
+                before = "" if form.asks_credential else "; a anterior não vale mais"
+                messages.success(request, f"Nova credencial emitida. Ela segue por e-mail{before}.")
                 return redirect("admin:requests_app_accessgrant_change", pk)
         return self.page(request, pk, form)
 
@@ -282,7 +260,8 @@ class AccessGrantAdmin(DeskAdmin):
             "title": f"Acesso de {grant.user.display_name} a {grant.user_type}",
             "opts": self.opts,
             "grant": grant,
-            "events": grant.events.select_related("actor"),
+            "steps": emails.grant_steps_of(grant),
+            "asks_credential": asks_credential(grant.user_type.system),
             "may_reissue": workflow.may_reissue(request.user, grant),
             "request_url": reverse("admin:requests_app_accessrequest_change", args=[grant.request_id]),
             "form": form,

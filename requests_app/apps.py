@@ -11,14 +11,14 @@ class RequestsConfig(AppConfig):
     verbose_name = "Solicitações"
 
     def ready(self) -> None:
-        from accounts import history, tasks
+        from accounts import history, housekeeping
 
         from . import emails, models, workflow
 
         history.append_only(models.RequestEvent)
         history.append_only(models.GrantEvent)
-        emails.register()
-        tasks.CHORES.append(workflow.expire_overdue)
+        emails.register(credential_again=workflow.send_again)
+        housekeeping.CHORES["Solicitações devolvidas cujo prazo passou, expiradas"] = workflow.expire_overdue
         post_migrate.connect(make_groups, sender=self)
 
 
@@ -26,7 +26,7 @@ class RequestsConfig(AppConfig):
 GROUPS = {
     "Análise": {
         "requests_app": ("decide", "view_accessrequest", "view_accessgrant"),
-        "accounts": ("view_user", "view_employment", "view_unit", "view_outgoingmail"),
+        "accounts": ("view_user", "view_employment", "view_unit", "view_outgoingmail", "retry"),
     },
     "Gestão": {
         "requests_app": (
@@ -41,6 +41,7 @@ GROUPS = {
             "view_employment",
             "view_unit",
             "view_outgoingmail",
+            "retry",
             "view_securityevent",
             *(f"{verb}_helpdesk" for verb in ("view", "add", "change")),
         ),

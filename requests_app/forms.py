@@ -226,6 +226,38 @@ def initial_from(request: AccessRequest) -> dict[str, Any]:
     }
 
 
+def printable(value: str) -> None:
+    """What no keyboard types would reach the mail and confuse who copies it from there."""
+    if not value.isprintable():
+        raise ValidationError("Use uma linha só, sem caracteres invisíveis.")
+
+
+class ReadableOnce(forms.PasswordInput):
+    """Can be checked while it is typed, and does not come back with a page that refuses something."""
+
+    input_type = "text"
+
+
+def first_login() -> forms.CharField:
+    return forms.CharField(
+        label="Login no outro sistema",
+        required=False,
+        max_length=150,
+        validators=[printable],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+    )
+
+
+def first_password() -> forms.CharField:
+    return forms.CharField(
+        label="Primeira senha no outro sistema",
+        required=False,
+        max_length=200,
+        validators=[printable],
+        widget=ReadableOnce(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+    )
+
+
 class DecisionForm(forms.Form):
     """What an analyst may do with one request. Who, when and for whom is not posted."""
 
@@ -250,9 +282,28 @@ class DecisionForm(forms.Form):
         help_text="Obrigatório para devolver ou indeferir. Quem pediu vai ler este texto.",
     )
     renew_password = forms.BooleanField(label="Emitir nova senha provisória", required=False)
+    login = first_login()
+    password = first_password()
+    sends_own = forms.BooleanField(label="O próprio sistema envia o login e a senha à pessoa", required=False)
+
+    def __init__(self, *args: Any, asks_credential: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Whether the system is one that an analyst registers people in by hand.
+        self.asks_credential = asks_credential
+
+    @property
+    def typed(self) -> workflow.Typed | None:
+        """What the other system gave, once the form is valid."""
+        if not self.asks_credential or self.cleaned_data["sends_own"]:
+            return None
+        return workflow.Typed(self.cleaned_data["login"], self.cleaned_data["password"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if self.asks_credential and cleaned.get("to") == Status.COMPLETED and not cleaned.get("sends_own"):
+            for name in ("login", "password"):
+                if not cleaned.get(name) and name not in self.errors:
+                    self.add_error(name, "Digite o que o outro sistema deu, ou marque que ele mesmo envia.")
         if cleaned.get("to") in workflow.NEEDS_REASON and not workflow.can_be_read(cleaned.get("note", "")):
             self.add_error("note", workflow.WRITE_A_REASON)
         return cleaned
@@ -262,3 +313,17 @@ class ReissueForm(forms.Form):
     """Why a credential is mailed again."""
 
     note = TextField(label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    login = first_login()
+    password = first_password()
+
+    def __init__(self, *args: Any, asks_credential: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.asks_credential = asks_credential
+        for name in ("login", "password"):
+            self.fields[name].required = asks_credential
+
+    @property
+    def typed(self) -> workflow.Typed | None:
+        if not self.asks_credential:
+            return None
+        return workflow.Typed(self.cleaned_data["login"], self.cleaned_data["password"])

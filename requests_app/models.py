@@ -357,3 +357,19 @@ class GrantEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grant_id}: {self.from_status} > {self.to_status}"
+
+
+class TypedCredential(models.Model):
+    """The login and first password of an account that an analyst made by hand in the other system."""
+
+    event = models.OneToOneField(GrantEvent, models.PROTECT, related_name="typed_credential")
+    login = models.CharField("login", max_length=150)
+    #: Encrypted; erased as soon as the mail that carries it is settled.
+    password = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "credencial digitada"
+        verbose_name_plural = "credenciais digitadas"
+
+    def __str__(self) -> str:
+        return f"credencial digitada {self.pk}"

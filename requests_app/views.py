@@ -18,7 +18,7 @@ from accounts import names
 from accounts.http import STALE, UserRequest
 from accounts.models import Employment, User
 
-from . import workflow
+from . import emails, workflow
 from .forms import AccessRequestForm, initial_from, read_nonce
 from .models import AccessRequest, ExternalSystem, Status
 
@@ -86,9 +86,11 @@ class RequestDetail(View):
 
     def get(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
+        steps = emails.steps_of(access_request)
         context = {
             "access_request": access_request,
-            "events": access_request.events.select_related("actor"),
+            "steps": steps,
+            "latest": steps[-1].event if steps else None,
             "may_cancel": workflow.may(request.user, access_request, Status.CANCELLED),
             "may_correct": workflow.may(request.user, access_request, Status.PENDING),
         }

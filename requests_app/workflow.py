@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import Enum
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts import outbox, provisional
-from accounts.models import Employment, ProvisionalPassword, User
+from accounts import outbox, provisional, secret_keys
+from accounts.models import Employment, OutgoingMail, ProvisionalPassword, User
 
 from . import emails
 from .models import (
@@ -26,6 +27,7 @@ from .models import (
     ProtocolCounter,
     RequestEvent,
     Status,
+    TypedCredential,
     UserType,
 )
 
@@ -154,13 +156,24 @@ def next_protocol() -> str:
     return f"{year}-{ProtocolCounter.objects.get(year=year).last:06d}"
 
 
+@dataclass(frozen=True)
+class Typed:
+    """Login and first password of an account that an analyst made by hand in the other system."""
+
+    login: str
+    password: str = field(repr=False)
+
+
 @transaction.atomic
-def move(pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False) -> AccessRequest:
+def move(
+    pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False, typed: Typed | None = None
+) -> AccessRequest:
     """Move one request, record it in the history and owe the mail that tells of it.
 
     ``by`` None is the clock. ``renew_password``: the approver wants a new provisional password even if the person has
-    chosen one. Raises MoveRefusedError, with a sentence for the person, if the table, the role, the four-eyes rule or
-    the state of things forbids it.
+    chosen one. ``typed``: what the analyst got for the person from a system that is registered by hand; None where
+    that system sends its own. Raises MoveRefusedError, with a sentence for the person, if the table, the role, the
+    four-eyes rule or the state of things forbids it.
     """
     request = AccessRequest.objects.select_for_update(of=("self",)).get(pk=pk)
     came_from = Status(request.status)
@@ -179,7 +192,7 @@ def move(pk: int, to: Status, *, by: User | None, note: str = "", renew_password
         # The portal's own account needs nobody's hand: the clock completes it at once.
         event = _record(request, Status.COMPLETED, None, "")
     if request.status == Status.COMPLETED:
-        _grant(request, by, renew_password=renew_password)
+        _grant(request, by, renew_password=renew_password, typed=typed)
     outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester, about=event.pk)
     return request
 
@@ -231,7 +244,7 @@ def _record(request: AccessRequest, to: Status, by: User | None, note: str) -> R
     return RequestEvent.objects.create(request=request, from_status=came_from, to_status=to, actor=by, note=note)
 
 
-def _grant(request: AccessRequest, by: User | None, *, renew_password: bool) -> None:
+def _grant(request: AccessRequest, by: User | None, *, renew_password: bool, typed: Typed | None) -> None:
     """Give what was asked, and owe the beneficiary the mail that says how to get in."""
     beneficiary = User.objects.select_for_update(of=("self",)).get(pk=request.beneficiary_id)
     grant = AccessGrant.objects.create(
@@ -240,7 +253,10 @@ def _grant(request: AccessRequest, by: User | None, *, renew_password: bool) -> 
     password = None
     if request.system.credential == ExternalSystem.Credential.PORTAL:
         password = provisional.issue(beneficiary, by=by, renew=renew_password)
-    _owe_credential(grant, by, "", "", password)
+    if typed is not None and request.system.credential == ExternalSystem.Credential.OPERATOR:
+        _owe_typed(grant, by, "", "", typed)
+    else:
+        _owe_credential(grant, by, "", "", password)
 
 
 def _owe_credential(
@@ -257,11 +273,20 @@ def _owe_credential(
     outbox.owe(emails.CREDENTIAL if password else emails.GRANTED, recipient=grant.user, about=event.pk)
 
 
+def _owe_typed(grant: AccessGrant, by: User | None, came_from: str, note: str, typed: Typed) -> None:
+    event = GrantEvent.objects.create(
+        grant=grant, from_status=came_from, to_status=GrantStatus.ACTIVE, actor=by, note=note
+    )
+    TypedCredential.objects.create(event=event, login=typed.login, password=secret_keys.encrypt(typed.password))
+    outbox.owe(emails.TYPED, recipient=grant.user, about=event.pk)
+
+
 @transaction.atomic
-def reissue(pk: int, *, by: User, note: str) -> AccessGrant:
+def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> AccessGrant:
     """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
 
-    Raises MoveRefusedError, with a sentence for the person.
+    For a system that is registered by hand, ``typed`` is what the analyst got there. Raises MoveRefusedError, with a
+    sentence for the person.
     """
     grant = AccessGrant.objects.select_for_update(of=("self",)).get(pk=pk)
     user = User.objects.select_for_update(of=("self",)).get(pk=grant.user_id)
@@ -269,8 +294,34 @@ def reissue(pk: int, *, by: User, note: str) -> AccessGrant:
         raise MoveRefusedError(refusal)
     if not can_be_read(note):
         raise MoveRefusedError("Escreva o motivo da reemissão.")
-    _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
+    if grant.user_type.system.credential == ExternalSystem.Credential.PORTAL:
+        _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
+    elif typed is None:
+        raise MoveRefusedError("Digite o login e a senha que o outro sistema deu.")
+    else:
+        _owe_typed(grant, by, grant.status, note.strip(), typed)
     return grant
+
+
+def send_again(mail: OutgoingMail, by: User) -> None:
+    """Make anew what a credential mail that failed carried (``outbox.Kind.again``), in the caller's transaction.
+
+    A password that was delivered, or that the person chose meanwhile, stays: then the new mail carries none. The new
+    mail says what the one before would have said, so its event repeats where that came from. Raises RetryRefusedError.
+    """
+    before = GrantEvent.objects.get(pk=mail.object_id)
+    grant = AccessGrant.objects.select_for_update(of=("self",)).get(pk=before.grant_id)
+    user = User.objects.select_for_update(of=("self",)).get(pk=grant.user_id)
+    if refusal := _why_not_reissue(by, grant):
+        raise outbox.RetryRefusedError(refusal)
+    password = None if user.has_chosen_password else provisional.issue(user, by=by, renew=_nobody_has_it(user))
+    _owe_credential(grant, by, before.from_status, "O e-mail anterior não foi entregue.", password)
+
+
+def _nobody_has_it(user: User) -> bool:
+    """Whether the person's provisional password was neither delivered nor is about to be. The caller locks them."""
+    live = ProvisionalPassword.objects.select_for_update(of=("self",)).filter(user=user, ended_at=None).first()
+    return live is None or not (live.nonce or emails.was_delivered(live))
 
 
 def may_reissue(by: User, grant: AccessGrant) -> bool:
@@ -285,7 +336,7 @@ def _why_not_reissue(by: User, grant: AccessGrant) -> str:
         return NOT_YOUR_OWN
     if grant.status != GrantStatus.ACTIVE:
         return "Só um acesso ativo tem credencial para reemitir."
-    if grant.user_type.system.credential != ExternalSystem.Credential.PORTAL:
+    if grant.user_type.system.credential == ExternalSystem.Credential.OWN:
         return "A senha deste sistema não é emitida pelo portal."
     if not (grant.user.is_active and grant.user.email):
         return "Esta pessoa está inativa ou não tem e-mail no cadastro."
@@ -330,17 +381,21 @@ CORRECTABLE = (
 )
 
 
-def expire_overdue() -> int:
-    """The clock: returned requests whose date has passed expire. Returns how many did."""
+def expire_overdue(*, dry_run: bool = False) -> int:
+    """The clock: returned requests whose date has passed expire. Returns how many did, or would."""
     overdue = AccessRequest.objects.filter(status=Status.RETURNED, correct_by__lt=timezone.localdate())
-    expired = 0
-    for pk in overdue.values_list("pk", flat=True):
-        try:
-            move(pk, Status.EXPIRED, by=None)
-        except MoveRefusedError:
-            continue  # corrected a moment ago
-        expired += 1
-    return expired
+    if dry_run:
+        return overdue.count()
+    return sum(_expire(overdue, pk) for pk in overdue.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _expire(overdue: QuerySet[AccessRequest], pk: int) -> bool:
+    """False if it was corrected a moment ago, or is in somebody's hands."""
+    if not overdue.select_for_update(of=("self",), skip_locked=True).filter(pk=pk).first():
+        return False
+    move(pk, Status.EXPIRED, by=None)
+    return True
 
 
 def add_business_days(start: date, days: int) -> date:

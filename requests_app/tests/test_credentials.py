@@ -337,6 +337,141 @@ def test_a_refused_recipient_wipes_the_nonce_and_the_next_approval_brings_a_new_
     assert signs_in(bond.user, password)
 
 
+# --- A credential that was not delivered, tried again ---------------------------------------------------------------
+NOT_DELIVERED = "O e-mail anterior não foi entregue."
+
+
+def fails(sink, *bonds):
+    """One approval for each bond, whose mail the server refuses for good."""
+    sink.refuse = "550 caixa inexistente"
+    grants = [approve(bond) for bond in bonds]
+    outbox.send_due()
+    sink.refuse = None
+    return grants
+
+
+def never_had_one():
+    return EmploymentFactory(user__password=make_password(None))
+
+
+def try_again(mail, by=None):
+    outbox.try_again(mail.pk, by=by or analyst())
+
+
+def test_a_failed_credential_is_made_anew_and_says_what_the_first_would_have_said(smtp_sink):
+    (grant,) = fails(smtp_sink, never_had_one())
+    failed, presser = credential_mail(grant), analyst()
+    try_again(failed, by=presser)
+    failed.refresh_from_db()
+    assert (failed.status, "550 caixa inexistente" in failed.error) == (MailStatus.SUPERSEDED, True)
+    event = grant.events.latest("pk")
+    assert (event.actor, event.note, event.to_status) == (presser, NOT_DELIVERED, GrantStatus.ACTIVE)
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, password)
+    assert "foi liberado" in smtp_sink.to(grant.user.email)[0].text()
+    assert not ProvisionalPassword.objects.exclude(nonce="").exists()
+
+
+@pytest.mark.parametrize("sent_between", [True, False])
+def test_two_failed_credentials_of_one_person_tried_again_leave_one_password(smtp_sink, sent_between):
+    bond = never_had_one()
+    first, second = fails(smtp_sink, bond, bond)
+    mails = [credential_mail(first), credential_mail(second)]
+    for mail in mails:
+        try_again(mail)
+        if sent_between:
+            outbox.send_due()
+    outbox.send_due()
+    assert len(smtp_sink.to(bond.user.email)) == 2
+    assert len(set(passwords_in(smtp_sink, first))) == 1
+    assert signs_in(bond.user, passwords_in(smtp_sink, first)[-1])
+    assert ProvisionalPassword.objects.filter(ended_at=None).count() == 1
+    told = " ".join(subjects(smtp_sink, first))
+    assert first.user_type.system.name in told
+    assert second.user_type.system.name in told
+
+
+def test_a_password_that_reached_the_person_in_another_mail_stays_when_one_is_tried_again(smtp_sink):
+    bond = never_had_one()
+    first, second = approve(bond), approve(bond)
+    outbox.send_due()
+    (password,) = set(passwords_in(smtp_sink, first))
+    returned = credential_mail(second)
+    outbox.came_back(returned.uuid, "550 devolvida")
+    try_again(returned)
+    outbox.send_due()
+    assert signs_in(bond.user, password)
+    last = smtp_sink.to(bond.user.email)[-1]
+    assert second.user_type.system.name in last.message["Subject"]
+    assert "A senha é a provisória que enviamos" in last.text()
+
+
+def test_a_credential_that_came_back_is_made_anew_and_what_came_back_opens_nothing(smtp_sink):
+    grant = approve(never_had_one())
+    outbox.send_due()
+    (returned,) = passwords_in(smtp_sink, grant)
+    mail = credential_mail(grant)
+    outbox.came_back(mail.uuid, "550 devolvida")
+    try_again(mail)
+    assert not signs_in(grant.user, returned)
+    outbox.send_due()
+    assert signs_in(grant.user, passwords_in(smtp_sink, grant)[-1])
+
+
+def test_a_password_that_waits_to_be_mailed_is_shared(smtp_sink):
+    bond = never_had_one()
+    (first,) = fails(smtp_sink, bond)
+    second = approve(bond)  # brings a new one, which waits
+    try_again(credential_mail(first))
+    outbox.send_due()
+    assert len(passwords_in(smtp_sink, first)) == 2
+    (password,) = set(passwords_in(smtp_sink, second))
+    assert signs_in(bond.user, password)
+
+
+def test_a_password_that_the_person_chose_meanwhile_is_never_replaced(smtp_sink):
+    (grant,) = fails(smtp_sink, never_had_one())
+    mail = credential_mail(grant)
+    choose(grant.user)
+    smtp_sink.deliveries.clear()
+    try_again(mail)
+    outbox.send_due()
+    assert passwords_in(smtp_sink, grant) == []
+    assert any("Acesso liberado" in subject for subject in subjects(smtp_sink, grant))
+    assert signs_in(grant.user, "uma frase longa e minha")
+    assert grant.events.latest("pk").note == NOT_DELIVERED
+
+
+@pytest.mark.parametrize("who", ["requester", "beneficiary", "nobody of the Coordenadoria"])
+def test_four_eyes_hold_for_who_tries_a_credential_again(smtp_sink, who):
+    (grant,) = fails(smtp_sink, never_had_one())
+    mail, people = credential_mail(grant), {"requester": grant.request.requester, "beneficiary": grant.user}
+    person = people.get(who)
+    if person:
+        person.groups.add(*analyst().groups.all())
+    with pytest.raises(outbox.RetryRefusedError, match=r"Ninguém decide|Você não tem permissão"):
+        try_again(mail, by=person or EmploymentFactory().user)
+    mail.refresh_from_db()
+    assert (mail.status, grant.events.count()) == (MailStatus.FAILED, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda grant: AccessGrant.objects.update(status=GrantStatus.REVOKED), "Só um acesso ativo"),
+        (lambda grant: type(grant.user).objects.filter(pk=grant.user_id).update(is_active=False), "está inativa"),
+        (lambda grant: type(grant.user).objects.filter(pk=grant.user_id).update(email=""), "não tem e-mail"),
+    ],
+)
+def test_what_cannot_be_reissued_cannot_be_tried_again(smtp_sink, change, sentence):
+    (grant,) = fails(smtp_sink, never_had_one())
+    change(grant)
+    with pytest.raises(outbox.RetryRefusedError, match=sentence):
+        try_again(credential_mail(grant))
+    assert grant.events.count() == 1
+
+
 def test_the_other_systems_mail_says_that_it_sends_its_own_password(smtp_sink):
     request = request_in(Status.APPROVED, user_type=UserTypeFactory(system__credential="OWN"))
     grant = workflow.move(request.pk, Status.COMPLETED, by=analyst()).grant

@@ -792,6 +792,8 @@ def test_a_manager_keeps_the_catalogue_and_deletes_no_system(client):
         "requests_app/accessrequest/?requester__password__startswith=a",
         "requests_app/accessgrant/?id__range=1",
         "accounts/outgoingmail/?error__regex=(",
+        "accounts/outgoingmail/?status__exact=SENT",
+        "accounts/outgoingmail/?recipient__cpf__startswith=1",
         "accounts/unit/?name__regex=(",
     ],
 )
@@ -800,12 +802,18 @@ def test_a_filter_made_by_hand_is_refused(client, rank, address):
     assert client.get(f"/admin/{address}").status_code == 400
 
 
+def test_a_date_made_by_hand_is_refused_before_it_reaches_the_database(client):
+    client.force_login(superuser())
+    response = client.get("/admin/accounts/securityevent/?at__gte=0001-01-01+00%3A00%3A00%2B14%3A00")
+    assert response.status_code == 400
+
+
 @pytest.mark.parametrize(
     "address",
     [
         "accounts/user/?is_active__exact=1",
-        "accounts/outgoingmail/?status__exact=SENT&kind=credential",
-        "accounts/securityevent/?at__gte=2026-01-01+00%3A00%3A00-04%3A00&at__lt=2026-02-01+00%3A00%3A00-04%3A00",
+        "accounts/outgoingmail/?situacao=atencao&mensagem=credential&periodo=7",
+        "accounts/securityevent/?periodo=7",
         "requests_app/accessrequest/?user_type__system__id__exact=1&situacao=todas",
         "requests_app/accessgrant/?status__exact=ACTIVE",
         "accounts/unit/?comarca=Campo+Grande",

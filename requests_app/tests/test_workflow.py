@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from datetime import date, timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
+from accounts import housekeeping, outbox
 from accounts.models import OutgoingMail
 from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
@@ -162,13 +164,50 @@ def test_business_days_leave_out_the_weekend(start, days, end):
     assert workflow.add_business_days(start, days) == end
 
 
-def test_the_clock_expires_what_was_not_corrected_in_time():
-    late, in_time = request_in(Status.RETURNED), request_in(Status.RETURNED)
-    AccessRequest.objects.filter(pk=late.pk).update(correct_by=timezone.localdate() - timedelta(days=1))
-    assert workflow.expire_overdue() == 1
-    late.refresh_from_db()
-    in_time.refresh_from_db()
-    assert (late.status, in_time.status) == (Status.EXPIRED, Status.RETURNED)
+#: Eight in the evening in Campo Grande is the next day in Greenwich already.
+@pytest.mark.parametrize(
+    ("now", "status"),
+    [
+        ("2026-12-08T23:59:00-04:00", Status.RETURNED),
+        ("2026-12-09T00:01:00-04:00", Status.EXPIRED),
+    ],
+)
+def test_a_returned_request_expires_when_its_last_day_is_over_here(now, status):
+    with time_machine.travel("2026-11-24T10:00:00-04:00", tick=False):  # a Tuesday
+        request = request_in(Status.PENDING)
+        assert move(request.pk, Status.RETURNED, by=analyst(), note="falta a portaria").correct_by == date(2026, 12, 8)
+
+    with time_machine.travel(now, tick=False):
+        housekeeping.run()
+
+    request.refresh_from_db()
+    assert request.status == status
+
+
+def test_the_requester_hears_once_that_it_expired_and_what_to_do(smtp_sink):
+    request = request_in(Status.RETURNED)
+    AccessRequest.objects.update(correct_by=timezone.localdate() - timedelta(days=1))
+
+    for _ in range(2):
+        housekeeping.run()
+        outbox.send_due()
+
+    (event,) = request.events.all()
+    assert (event.from_status, event.to_status, event.actor) == (Status.RETURNED, Status.EXPIRED, None)
+    (told,) = smtp_sink.to(request.requester_email)
+    assert told.message["Subject"] == f"[Sistemas Externos] Pedido {request.protocol} expirado"
+    assert "Corrigir e reabrir" in told.text()
+
+
+def test_only_returned_requests_expire():
+    requests = [request_in(status) for status in Status]
+    AccessRequest.objects.update(correct_by=timezone.localdate() - timedelta(days=1))
+
+    housekeeping.run()
+
+    before = {request.pk: request.status for request in requests}
+    changed = [pk for pk, status in AccessRequest.objects.values_list("pk", "status") if status != before[pk]]
+    assert [before[pk] for pk in changed] == [Status.RETURNED]
 
 
 # --- What must still hold when it is decided -------------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""What holds on every page of the staff's desk, and how it finds people."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from . import cpf as cpf_rules
+from . import names
+from .http import UserRequest
+from .models import User
+
+if TYPE_CHECKING:
+    AnyAdmin = admin.ModelAdmin[Any]
+else:  # Django's admin classes take no parameters at run time
+    AnyAdmin = admin.ModelAdmin
+
+
+def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
+    """Those whose name, matrícula or whole CPF was typed. By a matrícula somebody may be found twice."""
+    if digits := cpf_rules.clean(typed):
+        return people.filter(cpf=digits)
+    for word in names.fold(typed).split():
+        people = people.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
+    return people
+
+
+def is_key(text: str) -> bool:
+    """Whether this can be the key of a row: ASCII digits, and no more than a bigint holds."""
+    return text.isascii() and text.isdigit() and len(text) < 19  # noqa: PLR2004 - 2**63 has nineteen
+
+
+class StaffAdmin(AnyAdmin):
+    """What holds on every page of the desk."""
+
+    LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "gte", "lt"})
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """The filters that the page offers, and none made by hand.
+
+        Letter by letter those would read a CPF or a password's hash, and odd ones end in a fault of the database.
+        """
+        offered = [name for name in self.list_filter if isinstance(name, str)]
+        own = [getattr(made, "parameter_name", None) for made in self.list_filter]
+        return lookup in own or any(
+            lookup.removeprefix(name).removeprefix("__") in self.LOOKUPS for name in offered if lookup.startswith(name)
+        )
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """By steps, so that no date made by hand reaches the database."""
+
+    column: str
+    title = "período"
+    parameter_name = "periodo"
+    DAYS = {"1": "Últimas 24 horas", "7": "Últimos 7 dias", "30": "Últimos 30 dias", "365": "Último ano"}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*self.DAYS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in self.DAYS:
+            return queryset
+        since = timezone.now() - timedelta(days=int(self.value() or 0))
+        return queryset.filter(**{f"{self.column}__gte": since})
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """Rows that the portal writes and people read."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:
+        """Nothing is changed here, so the admin's own history would be empty."""
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class KeptAdmin(StaffAdmin):
+    """Rows that are edited and never deleted: history points at them."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class DeskAdmin(ReadOnlyAdmin):
+    """One row on one page of ours, with what may be done about it."""
+
+    show_full_result_count = False
+    actions: Any = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET"])
+        if not is_key(object_id):
+            raise Http404
+        return self.page(cast("UserRequest", request), int(object_id))
+
+    def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["POST"])
+        messages.warning(request, "Nada foi mudado. Use os botões desta página.")
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
+
+    @abstractmethod
+    def page(self, request: UserRequest, pk: int) -> HttpResponse:
+        """Each desk's own."""
