@@ -31,8 +31,12 @@ def of(request_id: str) -> Iterator[None]:
 
 
 class Mark(logging.Filter):
-    """Puts the mark on each line."""
+    """Puts the mark on each line.
+
+    Django's line about an answer of 400 or more is written when the request's block is over, and brings the request.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current()
+        request = getattr(record, "request", None)
+        record.request_id = current() or getattr(request, "META", {}).get("REQUEST_ID", "")
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class UserRequest(HttpRequest):
 
 
 @lru_cache
-def _trusted(networks: tuple[str, ...]) -> tuple[Any, ...]:
+def _parsed_networks(networks: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(ip_network(network) for network in networks)
 
 
@@ -45,11 +45,16 @@ def _parsed(address: str) -> IPv4Address | IPv6Address:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
-def _is_trusted(address: str) -> bool:
+def is_within(address: str, networks: Iterable[str]) -> bool:
+    """Whether the address is in one of the networks; what is no address is in none."""
     try:
-        return any(_parsed(address) in network for network in _trusted(tuple(settings.TRUSTED_PROXIES)))
+        return any(_parsed(address) in network for network in _parsed_networks(tuple(networks)))
     except ValueError:
         return False
+
+
+def _is_trusted(address: str) -> bool:
+    return is_within(address, settings.TRUSTED_PROXIES)
 
 
 def client_address(request: HttpRequest) -> str | None:
@@ -114,6 +119,7 @@ class RequestIdMiddleware:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         known = _is_trusted(request.META.get("REMOTE_ADDR", "")) and REQUEST_ID.fullmatch(given)
         request_id = given if known else correlation.new()
+        request.META["REQUEST_ID"] = request_id
         with correlation.of(request_id):
             response = self.get_response(request)
         response["X-Request-ID"] = request_id
@@ -130,6 +136,8 @@ class PasswordChangeRequiredMiddleware:
             "guidance",
             "health-live",
             "health-ready",
+            "health-status",
+            "metrics",
             # Whoever lost the provisional one on the way chooses by a link instead.
             "password-reset",
             "password-reset-sent",

@@ -7,6 +7,7 @@ import sys
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.views import defaults
 
 from accounts import correlation
 
@@ -20,10 +21,32 @@ USED_UP = frozenset({"captcha", "g-recaptcha-response"})
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """The 500 page; where the database is what failed, a 503 that says so and offers to send the form again."""
-    database_away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
+    if database_is_away(sys.exc_info()[1]):
+        return away(request)
+    return HttpResponse(render_to_string("500.html", {"request_id": correlation.current()}), status=500)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The 400 page; 503 where Django makes a bad request of a session that the database was not there to store.
+
+    What was asked is done by then: "nothing was stored" would be a lie.
+    """
+    if database_is_away(exception):
+        return away(request)
+    return defaults.bad_request(request, exception)
+
+
+def database_is_away(problem: BaseException | None) -> bool:
+    """Whether that is what went wrong first."""
+    while problem is not None:
+        if isinstance(problem, OperationalError | InterfaceError):
+            return True
+        problem = problem.__context__
+    return False
+
+
+def away(request: HttpRequest) -> HttpResponse:
     context = {"request_id": correlation.current()}
-    if not database_away:
-        return HttpResponse(render_to_string("500.html", context), status=500)
     # The address is left out: it may be a link to a new password, and the form finds its way without.
     page = render_to_string("503.html", context | {"typed": typed(request), "is_post": request.method == "POST"})
     return HttpResponse(page, status=503, headers={"Retry-After": RETRY_AFTER, "Cache-Control": "no-store"})

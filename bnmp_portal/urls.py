@@ -10,6 +10,7 @@ from django.urls import include, path
 
 from . import demo, health, metrics
 
+handler400 = "bnmp_portal.errors.bad_request"
 handler500 = "bnmp_portal.errors.server_error"
 
 urlpatterns = [

@@ -149,3 +149,25 @@ def test_other_faults_of_the_database_than_its_absence_are_not_called_so(client,
 
         monkeypatch.setattr(views, "render", broken)
         assert client.get("/orientacoes/").status_code == status
+
+
+@pytest.mark.django_db
+def test_a_decision_whose_session_could_not_be_stored_is_not_called_a_mistake_of_the_analyst(client):
+    """The database goes away after the decision and before the note that thanks for it (found by ``make faults``)."""
+    from requests_app.models import Status
+    from requests_app.tests.factories import analyst, request_in
+
+    request = request_in(Status.PENDING)
+    client.force_login(analyst())
+
+    def away(execute, sql, params, many, context):
+        if sql.startswith('UPDATE "django_session"'):
+            raise OperationalError
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(away):
+        response = client.post(f"/admin/requests_app/accessrequest/{request.pk}/decidir/", {"to": "APPROVED"})
+
+    request.refresh_from_db()
+    assert (request.status, response.status_code) == (Status.COMPLETED, 503)
+    assert "Se o envio já tiver sido gravado, ele não será feito duas vezes." in response.content.decode()
