@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from altcha_django.forms import AltchaField
 from altcha_django.results import ErrorCode, VerificationResult
+from altcha_django.verifiers.local import LocalVerifier
 from altcha_django.widgets import AltchaWidget
 from django import forms
 from django.conf import settings
@@ -17,7 +18,6 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms.widgets import Script
 from django.templatetags.static import static
-from django.utils import timezone
 from django_recaptcha import client
 from django_recaptcha.fields import ReCaptchaField
 from django_recaptcha.widgets import ReCaptchaV2Checkbox
@@ -129,6 +129,18 @@ class GoogleField(ReCaptchaField):  # type: ignore[misc]
         return ValidationError(self.error_messages[code], code=code)
 
 
+class ChallengeVerifier(LocalVerifier):
+    """Whoever ticked the box before ``SECRET_KEY`` was changed posts a challenge that the old key signed."""
+
+    def verify(self, payload: str, **context: Any) -> VerificationResult:
+        result: VerificationResult = super().verify(payload, **context)
+        for older in settings.ALTCHA_HMAC_FALLBACKS:
+            if result.code != ErrorCode.INVALID_SIGNATURE.value:
+                break
+            result = LocalVerifier(hmac_secret=older).verify(payload, **context)
+        return result
+
+
 class ChallengeWidget(CaptchaWidget, AltchaWidget):
     @property
     def media(self) -> forms.Media:
@@ -195,12 +207,11 @@ class ChallengeField(AltchaField):
 
 
 def spend(nonce: str, expires_at: datetime) -> bool:
-    """Use a challenge up, and forget those that lapsed. False if it was used before, even a moment ago elsewhere."""
+    """Use a challenge up. False if it was used before, even a moment ago elsewhere."""
     digest = hashlib.sha256(nonce.encode()).hexdigest()
     try:
         with transaction.atomic():
             SpentChallenge.objects.create(digest=digest, lapses_at=expires_at + CLOCK_SKEW)
     except IntegrityError:
         return False
-    SpentChallenge.objects.filter(lapses_at__lt=timezone.now()).delete()
     return True

@@ -7,11 +7,15 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import secret_keys, security
 from .models import ProvisionalPassword, SecurityEvent, User
 from .outbox import SupersededError
+
+#: Who has not chosen a password by then is warned, this long before the provisional one lapses.
+WARNING = timedelta(days=1)
 
 
 def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPassword | None:
@@ -42,6 +46,26 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
 def end(user: User) -> None:
     """Changed, replaced or revoked: no mail may carry it any more."""
     ProvisionalPassword.objects.filter(user=user, ended_at=None).update(ended_at=timezone.now(), nonce="")
+
+
+def has_lapsed(user: User) -> bool:
+    """Whether the person's password is a provisional one whose days are over: it opens nothing any more."""
+    if not user.must_change_password:
+        return False
+    live = user.provisional_passwords.filter(ended_at=None).first()
+    return live is not None and live.has_lapsed
+
+
+def lapsing() -> QuerySet[ProvisionalPassword]:
+    """Those that lapse within ``WARNING`` and have not been changed, of people who can be told.
+
+    Not while a mail still waits to bring one (it has its nonce): its days begin anew with that.
+    """
+    now = timezone.now()
+    waiting = User.objects.filter(is_active=True, must_change_password=True).exclude(email="")
+    return ProvisionalPassword.objects.filter(
+        ended_at=None, nonce="", lapses_at__gt=now, lapses_at__lte=now + WARNING, user__in=waiting
+    )
 
 
 def reveal(pk: int) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from threading import Event
+from time import monotonic
 
 from celery import shared_task
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import close_old_connections
-from django.utils import timezone
 
-from . import outbox, resets, throttle
+from . import housekeeping, outbox, resets
 from .models import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -21,23 +19,16 @@ log = logging.getLogger(__name__)
 SWEEP = "sweep"
 
 
-def forget_what_is_over() -> None:
-    """Sessions and counts of tries that say nothing any more."""
-    throttle.forget_old()
-    Session.objects.filter(expire_date__lt=timezone.now()).delete()
-
-
-#: What each sweep does before it sends; other apps add theirs in ``AppConfig.ready``.
-CHORES: list[Callable[[], object]] = [resets.handle_all, forget_what_is_over]
+#: Seconds between two rounds of housekeeping by a worker. A net: ``manage.py housekeeping`` has a timer.
+HOUSEKEEPING_SECONDS = 3600
 
 
 def sweep() -> int:
-    """Do the chores, then send all that is due; returns how many mails went out."""
-    for chore in CHORES:
-        try:
-            chore()
-        except Exception:  # one that fails must not keep the mail back
-            log.exception("Chore %s failed", chore.__name__)
+    """Look up who asked for a link, then send all that is due; returns how many mails went out."""
+    try:
+        resets.handle_all()
+    except Exception:  # must not keep the mail back
+        log.exception("The requests for links could not be handled")
     return outbox.send_due()
 
 
@@ -52,12 +43,19 @@ def beat() -> None:
 
 
 def sweep_until(stopping: Event) -> None:
-    """Sweep every ``OUTBOX_SWEEP_SECONDS`` until told to stop. One that fails is logged; the next tries again."""
+    """Sweep every ``OUTBOX_SWEEP_SECONDS`` until told to stop, and keep house at once and every hour.
+
+    One that fails is logged; the next tries again.
+    """
+    keep_house_at = monotonic()
     while True:
         close_old_connections()
         try:
             beat()
             sweep()
+            if monotonic() >= keep_house_at:
+                keep_house_at = monotonic() + HOUSEKEEPING_SECONDS
+                housekeeping.run()
         except Exception:
             log.exception("The sweep failed and goes on")
         finally:

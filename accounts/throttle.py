@@ -105,11 +105,6 @@ def clear(limit: Limit, what: str) -> None:
     ThrottleCount.objects.filter(scope=limit.scope, key=digest(what)).delete()
 
 
-def forget_old() -> None:
-    """Rows whose window ended a day ago say nothing any more."""
-    ThrottleCount.objects.filter(window_ends_at__lt=timezone.now() - timedelta(days=1)).delete()
-
-
 def address_key(request: HttpRequest) -> str:
     """What tries from one place are counted by: an IPv4 address, or the /64 that one IPv6 customer has to himself."""
     address = client_address(request) or "-"

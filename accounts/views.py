@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,7 +19,7 @@ from django.views import View
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView
 
-from . import passwords, resets, security, throttle
+from . import passwords, provisional, resets, security, throttle
 from .forms import ForgotPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm
 from .http import STALE, UserRequest, allow_captcha, client_address
 from .models import SecurityEvent, User
@@ -52,7 +55,7 @@ class Login(View):
         if user is None:
             form.add_error(None, NOT_SIGNED_IN)
             return self.page(request, form)
-        if self.has_lapsed(user):
+        if provisional.has_lapsed(user):
             security.record(SecurityEvent.Kind.SIGN_IN_FAILED, user=user, request=request, detail="provisória vencida")
             form.add_error(None, LAPSED)
             return self.page(request, form)
@@ -75,10 +78,6 @@ class Login(View):
             return user
         security.record(SecurityEvent.Kind.SIGN_IN_FAILED, typed=cpf, request=request)
         return None
-
-    def has_lapsed(self, user: User) -> bool:
-        live = user.provisional_passwords.filter(ended_at=None).first()
-        return user.must_change_password and live is not None and live.has_lapsed
 
     @classmethod
     def target(cls, request: HttpRequest) -> str:
@@ -240,6 +239,16 @@ class Account(View):
 @secret_posts
 class PasswordChange(View):
     """The gear's form; also where a provisional password leads, before anything else."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Whoever let a provisional password lapse while signed in is out: this page is all that it still opened."""
+        assert isinstance(request.user, User)  # noqa: S101 - LoginRequiredMiddleware
+        if not provisional.has_lapsed(request.user):
+            return super().dispatch(request, *args, **kwargs)
+        security.record(SecurityEvent.Kind.SIGNED_OUT, user=request.user, request=request, detail="provisória vencida")
+        logout(request)
+        messages.warning(request, LAPSED)
+        return redirect(settings.LOGIN_URL)
 
     def get(self, request: UserRequest) -> HttpResponse:
         return self.page(request, PasswordChangeForm(request.user))

@@ -10,12 +10,13 @@ import hashlib
 import logging
 import os
 import secrets
+import ssl
 from collections.abc import Iterable
 from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from csp.constants import NONE, SELF
@@ -137,9 +138,9 @@ HTTPS = PORTAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
 
 
-def networks(name: str) -> list[str]:
+def networks(name: str, default: str = "") -> list[str]:
     """Addresses or networks in CIDR form."""
-    values = words(name, "")
+    values = words(name, default)
     for value in values:
         try:
             ip_network(value)
@@ -150,6 +151,8 @@ def networks(name: str) -> list[str]:
 
 #: Only these may say, by ``X-Forwarded-For`` and ``X-Forwarded-Proto``, whom they speak for.
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+#: Who may read ``/health/status`` and ``/metrics``.
+MONITORING_ADDRESSES = networks("MONITORING_ADDRESSES", "127.0.0.1,::1")
 
 # --- Applications ---------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -172,6 +175,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "bnmp_portal.metrics.MetricsMiddleware",
     "accounts.http.RequestIdMiddleware",
     "accounts.http.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -225,25 +229,53 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+else:
+    # Seconds, and milliseconds: a database server that is gone without a word must not hold a page for minutes.
+    patience = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 15000}
+    DATABASES["default"]["OPTIONS"] = {**patience, **DATABASES["default"].get("OPTIONS", {})}
 
 # --- Broker and worker ----------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = text("CELERY_BROKER_URL")
-if "://" not in CELERY_BROKER_URL:
-    raise stop("CELERY_BROKER_URL não pôde ser lida. Exemplo: redis://127.0.0.1:6379/0.")
-if CELERY_BROKER_URL.startswith("filesystem://"):
+BROKER_SCHEME = CELERY_BROKER_URL.partition("://")[0]
+BROKER_NODES = CELERY_BROKER_URL.split(";")  # several sentinels, or nodes of one RabbitMQ
+try:
+    if BROKER_SCHEME not in {"redis", "rediss", "sentinel", "amqp", "filesystem"}:
+        raise ValueError  # noqa: TRY301 - said below
+    if any(urlsplit(node).scheme != BROKER_SCHEME or urlsplit(node).port == 0 for node in BROKER_NODES):
+        raise ValueError  # noqa: TRY301 - said below
+except ValueError:  # a port that is no number, too
+    raise stop("CELERY_BROKER_URL não pôde ser lida. Exemplo: redis://127.0.0.1:6379/0.") from None
+# A broker that is away or hung must not hold the person who waits for the page: LIBRARIES, trap 7. Each node is tried
+# once; left to itself, kombu would sleep two seconds and try again.
+CELERY_BROKER_CONNECTION_TIMEOUT = 1
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
+    "max_retries": len(BROKER_NODES) - 1,
+    "interval_start": 0,
+    "interval_step": 0,
+}
+if BROKER_SCHEME == "filesystem":
     BROKER_DIR = Path(text("BROKER_DIR", str(VAR_DIR / "broker")))
-    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "data_folder_in": str(BROKER_DIR / "queue"),
         "data_folder_out": str(BROKER_DIR / "queue"),
         "control_folder": str(BROKER_DIR / "control"),
         "polling_interval": 0.2,
     }
+elif BROKER_SCHEME == "amqp":
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"read_timeout": 1, "write_timeout": 1}
 else:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "visibility_timeout": 600,
-        # A hung Redis must not hold the person who waits for the page: LIBRARIES, trap 7.
-        "socket_connect_timeout": 1,
-        "socket_timeout": 1,
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"visibility_timeout": 600, "socket_connect_timeout": 1, "socket_timeout": 1}
+if BROKER_SCHEME == "rediss":  # kombu would take any certificate
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+if BROKER_SCHEME == "sentinel":
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "master_name": text("CELERY_BROKER_MASTER_NAME"),
+        "max_retries": 0,  # redis-py asks one sentinel after the other by itself,
+        # and would ask each of them eleven times, with pauses: 18 seconds where all hang.
+        "sentinel_kwargs": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2, "retry": Retry(NoBackoff(), 0)},
     }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_TASK_PUBLISH_RETRY = False
@@ -276,7 +308,25 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 BOUNCE_ADDRESS = text("BOUNCE_ADDRESS", parseaddr(DEFAULT_FROM_EMAIL)[1])
 if parseaddr(BOUNCE_ADDRESS)[1] != BOUNCE_ADDRESS or not BOUNCE_ADDRESS.rpartition("@")[0]:
     raise stop("BOUNCE_ADDRESS precisa ser só um endereço, como devolucoes@tjms.jus.br ou devolucoes+*@tjms.jus.br.")
+#: The mailbox behind it, where nobody but ``read_bounces`` reads; none: nobody does.
+BOUNCE_MAILBOX = text("BOUNCE_MAILBOX", "")
+
+
+def is_mailbox(address: str) -> bool:
+    """Whether it has all that IMAP needs: how, who, where."""
+    try:
+        parts = urlsplit(address)
+        complete = parts.scheme in {"imap", "imaps"} and parts.username and parts.password and parts.hostname
+        return bool(complete and parts.port != 0 and unquote(address).isascii() and unquote(address).isprintable())
+    except ValueError:  # brackets, or a port that is no number, such as the rest of a password with # in it
+        return False
+
+
+if BOUNCE_MAILBOX and not is_mailbox(BOUNCE_MAILBOX):
+    raise stop("BOUNCE_MAILBOX não pôde ser lida. Exemplo: imaps://usuario:senha@servidor/INBOX.")
 EMAIL_TIMEOUT = 10
+#: Days that a mail's row is kept once it went out or was replaced; twice as many where it could not be delivered.
+MAIL_RETENTION_DAYS = number("MAIL_RETENTION_DAYS", 366, least=30, most=3660)
 #: Domains of the addresses that a requester may give for the status mails.
 INSTITUTIONAL_DOMAINS = [word.lower() for word in words("INSTITUTIONAL_DOMAINS", "tjms.jus.br")]
 #: Days that a provisional password is good, from the moment the mail server took the mail.
@@ -319,14 +369,18 @@ RECAPTCHA_DOMAIN = text("RECAPTCHA_DOMAIN", "www.google.com")
 RECAPTCHA_VERIFY_REQUEST_TIMEOUT = 3
 if bool(RECAPTCHA_PUBLIC_KEY) != bool(RECAPTCHA_PRIVATE_KEY):
     raise stop("RECAPTCHA_PUBLIC_KEY e RECAPTCHA_PRIVATE_KEY andam juntas: defina as duas ou nenhuma.")
-ALTCHA_HMAC_SECRET = hashlib.sha256(b"altcha:" + SECRET_KEY.encode()).hexdigest()
+#: The newest signs challenges; one that an older one signed is still taken (``accounts.captcha.ChallengeVerifier``).
+ALTCHA_HMAC_SECRET, *ALTCHA_HMAC_FALLBACKS = (
+    hashlib.sha256(b"altcha:" + key.encode()).hexdigest() for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
+)
+ALTCHA_VERIFIER = "accounts.captcha.ChallengeVerifier"
 #: A bounded search: half a second on a desktop with two cores, one or two on a cheap telephone.
 ALTCHA_CHALLENGE = {"algorithm": "PBKDF2/SHA-256", "cost": 4000, "max_number": 1000, "expires_seconds": 600}
 ALTCHA_REPLAY_PROTECTION = False  # a cache may forget: used challenges are rows (accounts.captcha)
 
 # --- Web ------------------------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
@@ -369,12 +423,16 @@ USE_TZ = True
 LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
     raise stop("LOG_LEVEL deve ser DEBUG, INFO, WARNING, ERROR ou CRITICAL.")
+#: ``json`` is for machines, ``line`` for people.
+LOG_FORMAT = text("LOG_FORMAT", "line" if PORTAL_DEMO else "json").lower()
+if LOG_FORMAT not in {"json", "line"}:
+    raise stop("LOG_FORMAT deve ser json ou line.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"redact": {"()": "bnmp_portal.logs.Redact"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
+    "formatters": {"portal": {"()": "bnmp_portal.logs.formatter", "kind": LOG_FORMAT}},
+    "filters": {"mark": {"()": "accounts.correlation.Mark"}, "redact": {"()": "bnmp_portal.logs.Redact"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "portal", "filters": ["mark", "redact"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handler would mail tracebacks, with what a person typed in them.
     "loggers": {"django": {"handlers": [], "propagate": True}},

@@ -587,6 +587,8 @@ PUBLIC = {
     "captcha/challenge/": "/captcha/challenge/",
     "health/live": "/health/live",
     "health/ready": "/health/ready",
+    "health/status": "/health/status",
+    "metrics": "/metrics",
 }
 PRIVATE = {
     "conta/": "/conta/",

@@ -134,16 +134,6 @@ def test_the_digest_is_keyed_so_that_nobody_without_the_key_can_try_all_cpfs(db,
     assert throttle.digest(NOBODY) != mine
 
 
-def test_old_counts_are_forgotten_and_young_ones_kept(db, clock):
-    throttle.take(LIMIT, "old")
-    clock.shift(timedelta(days=2))
-    throttle.take(LIMIT, "young")
-
-    throttle.forget_old()
-
-    assert (count(LIMIT, "old"), count(LIMIT, "young")) == (0, 1)
-
-
 # --- At the door ----------------------------------------------------------------------------------------------------
 def test_asvs_6_3_1_the_sixth_try_at_one_cpf_waits_though_the_password_is_right(make_client, db, clock):
     person = UserFactory()

@@ -97,7 +97,12 @@ def sweep(broker: str) -> str:
 
 def test_form_decision_and_reset_answer_as_ever_and_the_timer_sends(post, silent_broker, server, smtp_sink):
     post(None, "/entrar/", username="52998224725", password="x")  # the first request loads what all others use
-    bond, user_type, waiting, forgetful = EmploymentFactory(), UserTypeFactory(), request_in(Status.PENDING), UserFactory()
+    bond, user_type, waiting, forgetful = (
+        EmploymentFactory(),
+        UserTypeFactory(),
+        request_in(Status.PENDING),
+        UserFactory(),
+    )
 
     form = post(
         EmploymentFactory().user,

@@ -93,6 +93,7 @@ UNREADABLE = [
     ("OUTBOX_SWEEP_SECONDS", "0"),
     ("RETURN_DAYS", "0"),
     ("SECURITY_EVENT_RETENTION_DAYS", "182"),
+    ("MAIL_RETENTION_DAYS", "29"),
     ("PORTAL_URL", "sistemas.tjms.jus.br"),
     ("PORTAL_URL", "ftp://sistemas.tjms.jus.br"),
     ("PORTAL_URL", "https://"),
@@ -103,10 +104,20 @@ UNREADABLE = [
     ("DATABASE_URL", "mongo://127.0.0.1/portal"),
     ("DATABASE_URL", "postgres://portal@127.0.0.1:port/portal"),
     ("CELERY_BROKER_URL", "127.0.0.1"),
+    ("CELERY_BROKER_URL", "redis"),
+    ("CELERY_BROKER_URL", "memory://"),
+    ("CELERY_BROKER_URL", "redis://127.0.0.1:port/0"),
+    ("CELERY_BROKER_URL", "amqp://127.0.0.1;"),
+    ("CELERY_BROKER_URL", "sentinel://127.0.0.1:26379;redis://127.0.0.1:6379"),
     ("EMAIL_URL", "smtp.tjms.jus.br"),
     ("EMAIL_URL", "imap://smtp.tjms.jus.br"),
     ("EMAIL_URL", "smtp://smtp.tjms.jus.br:port"),
     ("DEFAULT_FROM_EMAIL", "Sistemas Externos"),
+    ("BOUNCE_MAILBOX", "devolucoes@tjms.jus.br"),
+    ("BOUNCE_MAILBOX", "pop3://devolucoes:senha@imap.tjms.jus.br"),
+    ("BOUNCE_MAILBOX", "imaps://imap.tjms.jus.br/INBOX"),
+    ("BOUNCE_MAILBOX", "imaps://devolucoes:pass#word@imap.tjms.jus.br"),
+    ("BOUNCE_MAILBOX", "imaps://devolucoes:pass%0Aword@imap.tjms.jus.br"),
     ("TRUSTED_PROXIES", "nginx"),
     ("TRUSTED_PROXIES", "127.0.0.1,10.0.0.1/8"),
     ("LOG_LEVEL", "LOUD"),
@@ -124,13 +135,20 @@ def test_an_unreadable_value_stops_the_start_and_is_named(name, value):
     assert name in line_at_stop(**{name: value})
 
 
+def test_sentinels_without_the_name_of_their_master_stop_the_start():
+    assert "CELERY_BROKER_MASTER_NAME" in line_at_stop(CELERY_BROKER_URL="sentinel://127.0.0.1:26379")
+
+
 def test_the_line_does_not_tell_the_secret_it_is_about():
     short, database = "short-secret", "postgres://portal:secret-word@127.0.0.1:port/portal"
 
     assert short not in line_at_stop(SECRET_KEY=short)
     assert "secret-word" not in line_at_stop(DATABASE_URL=database)
     assert "secret-word" not in line_at_stop(DATABASE_URL="postgre://portal:secret-word@127.0.0.1/portal")
+    assert "secret-word" not in line_at_stop(CELERY_BROKER_URL="amqps://portal:secret-word@127.0.0.1")
+    assert "secret-word" not in line_at_stop(CELERY_BROKER_URL="redis://:secret-word@127.0.0.1:port")
     assert "secret-word" not in line_at_stop(EMAIL_URL="smtp://portal:secret-word@smtp.tjms.jus.br:port")
+    assert "secret-word" not in line_at_stop(BOUNCE_MAILBOX="imaps://portal:secret-word@imap.tjms.jus.br:port")
 
 
 @pytest.mark.parametrize(
