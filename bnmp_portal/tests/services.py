@@ -30,6 +30,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 SETTINGS = (
     "SECRET_KEY SECRET_KEY_FALLBACKS SECRETS_KEY ALLOWED_HOSTS PORTAL_URL DATABASE_URL CELERY_BROKER_URL BROKER_DIR "
     "EMAIL_URL DEFAULT_FROM_EMAIL INSTITUTIONAL_DOMAINS RECAPTCHA_PUBLIC_KEY RECAPTCHA_PRIVATE_KEY RECAPTCHA_DOMAIN "
@@ -99,6 +100,7 @@ def missing_packages() -> list[str]:
         for package, found in (
             ("postgresql", postgresql_folder()),
             ("redis-server", shutil.which("redis-server")),
+            ("nginx-light", NGINX),
             ("chromium", CHROMIUM),
         )
         if not found
@@ -113,8 +115,10 @@ class Services:
         self.folder.chmod(0o711)  # PostgreSQL's own user must reach its folder
         self.processes: list[tuple[Popen, signal.Signals]] = []
 
-    def start(self, command: list[str], *, end_with: signal.Signals = signal.SIGTERM, **options: Any) -> Popen:
-        with self.log_of(command[0]).open("ab") as log:
+    def start(
+        self, command: list[str], *, name: str = "", end_with: signal.Signals = signal.SIGTERM, **options: Any
+    ) -> Popen:
+        with self.log_of(name or command[0]).open("ab") as log:
             process = subprocess.Popen(
                 mortal(command, end_with.name.removeprefix("SIG")),
                 stdin=subprocess.DEVNULL,
