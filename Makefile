@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help run test check clean venv venv-dev venv-module services
+.PHONY: help run test check faults clean venv venv-dev venv-module services
 .NOTPARALLEL:
 
 PORT ?= 8000
@@ -13,6 +13,7 @@ BIN := var/venv/bin
 help:
 	echo "make run [PORT=8000]  inicia o portal com dados de exemplo; Ctrl-C encerra"
 	echo "make test             instala o que falta e executa todos os testes"
+	echo "make faults           derruba cada parte do portal em pleno uso e confere se algo se perdeu (meia hora)"
 	echo "make check            formatação, lint, tipos, importações, migrações, configuração de produção"
 	echo "make venv             prepara var/venv"
 	echo "make clean            remove var/: ambiente virtual, banco de dados e registros da demonstração"
@@ -80,14 +81,31 @@ test: venv-module venv-dev services check
 	echo "== PostgreSQL, Redis, SMTP, Chromium"
 	missing=$$($(BIN)/python -m bnmp_portal.tests.services)
 	case "$$missing" in
-	    "") $(BIN)/python -m pytest -n 2 --cov || failed="$$failed PostgreSQL" ;;
-	    chromium) $(BIN)/python -m pytest -n 2 --cov -m "not browser" || failed="$$failed PostgreSQL" ;;
+	    "" | nginx-light) $(BIN)/python -m pytest -n 2 --cov || failed="$$failed PostgreSQL" ;;
+	    chromium | "nginx-light chromium") $(BIN)/python -m pytest -n 2 --cov -m "not browser" || failed="$$failed PostgreSQL" ;;
 	esac
 	if [ -n "$$missing" ]; then
 	    echo "Não foi executado tudo: falta $$missing."
 	    [ -z "$${CI:-}" ] || exit 1
 	fi
 	if [ -n "$$failed" ]; then echo "Falharam testes em: $$failed"; exit 1; fi
+
+# Without xdist: who waits for the processor would count as who waits for the portal.
+faults: venv-dev services
+	failed=
+	export FAULTS_APPROVALS=$${FAULTS_APPROVALS:-500} FAULTS_RESETS=$${FAULTS_RESETS:-200}
+	export FAULTS_TABLE=$(CURDIR)/var/faults.md
+	printf '%s\n' \
+	    '| database | fault | mails in flight, each time | approved + resets | mails | lost | identical copies | dead passwords | longest wait | repeated tries |' \
+	    '|---|---|---|---|---|---|---|---|---|---|' > "$$FAULTS_TABLE"
+	pytest="$(BIN)/python -m pytest -q -o faulthandler_timeout=1800 bnmp_portal/tests/test_faults.py"
+	$$pytest || failed=PostgreSQL
+	PORTAL_TEST_DATABASE=sqlite $$pytest || failed="$$failed SQLite"
+	cat "$$FAULTS_TABLE"
+	echo
+	echo "Waits that were cut short: that of mail put off by a refusal or an absence (minutes), and the lease (two"
+	echo "minutes) of mail in the hands of a worker that was gone."
+	if [ -n "$$failed" ]; then echo "Falharam: $$failed"; exit 1; fi
 
 # Debian's Python comes without what makes a virtual environment.
 venv-module:
