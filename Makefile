@@ -103,7 +103,7 @@ faults: venv-dev services
 	PORTAL_TEST_DATABASE=sqlite $$pytest || failed="$$failed SQLite"
 	cat "$$FAULTS_TABLE"
 	echo
-	echo "Waits that were cut short: that of mail put off by a refusal or an absence (minutes), and the lease (two"
+	echo "Waits that were cut short: that of mail put off by a refusal or an absence (minutes), and the lease (four"
 	echo "minutes) of mail in the hands of a worker that was gone."
 	if [ -n "$$failed" ]; then echo "Falharam: $$failed"; exit 1; fi
 

@@ -8,16 +8,25 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from . import outbox, security
+from . import outbox, provisional, security
 from .models import AddressChange, SecurityEvent, User
 
 ADDRESS_CHANGED = "address_changed"
 
 
+def _end_what_it_received(user: User) -> None:
+    """A provisional password that was mailed to the address before opens nothing any more."""
+    live = provisional.live_of(user)
+    if live is not None and live.mailed_at is not None:
+        provisional.end(user)
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+
+
 @transaction.atomic
 def correct(user: User, address: str, *, by: User) -> None:
     """Give somebody another address by hand; from then on the personnel file does not overwrite it."""
-    locked = User.objects.select_for_update(of=("self",)).get(pk=user.pk)
+    locked = User.objects.select_for_update(of=("self",), no_key=True).get(pk=user.pk)
     old = locked.email
     user.email, user.email_corrected_at = address, timezone.now()
     user.save(update_fields=["email", "email_corrected_at"])
@@ -34,5 +43,6 @@ def tell(user: User, old: str, *, by: User | None) -> None:
         SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, detail=f"{masked} → {user.masked_email or 'sem e-mail'}"
     )
     if old:
+        _end_what_it_received(user)
         change = AddressChange.objects.create(user=user, old=old)
         outbox.owe(ADDRESS_CHANGED, recipient=user, about=change.pk)

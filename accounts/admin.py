@@ -67,12 +67,11 @@ class UserAdmin(KeptAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """An address goes its own way: the old one is told, and the personnel file does not bring it back."""
-        address = obj.email
+        # Only what was typed: meanwhile a worker may have set the person's password.
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=columns & set(form.changed_data) - {"email"})
         if "email" in form.changed_data:
-            obj.email = form.initial["email"]
-        super().save_model(request, obj, form, change)
-        if "email" in form.changed_data:
-            addresses.correct(obj, address, by=cast("User", request.user))
+            addresses.correct(obj, obj.email, by=cast("User", request.user))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people come from the personnel file (import_directory)

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from . import addresses, cpf, outbox, provisional, resets
-from .models import AddressChange, HelpDesk, MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent, User
+from .models import AddressChange, HelpDesk, OutgoingMail, ProvisionalPassword, SecurityEvent, User
 
 PROVISIONAL_LAPSING = "provisional_lapsing"
 #: A notice that comes later frightens more than it helps; security events are kept much longer than this.
@@ -53,12 +53,15 @@ def compose(name: str, *, to: str, context: dict[str, Any]) -> EmailMultiAlterna
 
 
 def reachable(mail: OutgoingMail) -> User:
-    """The recipient as they are now. Raises SupersededError if nothing may be mailed to them any more."""
+    """The recipient as they are now. Raises SupersededError if nothing may be mailed to them any more.
+
+    Raises UndeliverableError if they have no address: somebody must see to it.
+    """
     user: User = mail.recipient
     if not user.is_active:
         raise outbox.SupersededError("A pessoa não está mais ativa.")
     if not user.email:
-        raise outbox.SupersededError("A pessoa não tem e-mail.")
+        raise outbox.UndeliverableError("A pessoa não tem e-mail no cadastro.")
     return user
 
 
@@ -103,14 +106,6 @@ def address_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose(addresses.ADDRESS_CHANGED, to=change.old, context={"person": change.user, "change": change})
 
 
-def address_told(mail: OutgoingMail) -> None:
-    """Sent, or not needed any more: nobody has to know the old address now. One that failed may be tried again."""
-    if mail.status != MailStatus.FAILED:
-        change = AddressChange.objects.get(pk=mail.object_id)
-        change.old = masked(change.old)
-        change.save(update_fields=["old"])
-
-
 def changed_addresses(object_ids: Collection[int]) -> dict[int, outbox.Subject]:
     """What the staff see: whose address it was, and which."""
     return {
@@ -128,8 +123,6 @@ def register() -> None:
         outbox.Kind(
             "Aviso de e-mail alterado",
             build=address_changed,
-            sent=address_told,
-            dropped=address_told,
             lives=NOTICE_LIFE,
             subjects=changed_addresses,
         ),

@@ -64,7 +64,7 @@ def in_batches(due: QuerySet[Row], do: Callable[[list[Row]], object], *, dry_run
     done = 0
     while True:
         with transaction.atomic():
-            batch = list(due.select_for_update(of=("self",), skip_locked=True)[:BATCH])
+            batch = list(due.select_for_update(of=("self",), skip_locked=True, no_key=True)[:BATCH])
             do(batch)
         done += len(batch)
         if len(batch) < BATCH or outbox.stopping.is_set():
@@ -92,7 +92,7 @@ def warn_of_lapsing(*, dry_run: bool) -> int:
 
 
 def mask_old_addresses(*, dry_run: bool) -> int:
-    """Of notices that could not be delivered, once those can be tried again no more: nobody has to know them now."""
+    """Once their notices cannot be sent or come back any more: nobody has to know them now."""
 
     def mask(batch: list[AddressChange]) -> None:
         for change in batch:
@@ -147,7 +147,7 @@ def forget_events(*, dry_run: bool) -> int:
 #: What the administrator reads -> the chore; other apps add theirs in ``AppConfig.ready``.
 CHORES: dict[str, Chore] = {
     "Avisos de senha provisória perto de vencer": warn_of_lapsing,
-    "Endereços anteriores de avisos não entregues, mascarados": mask_old_addresses,
+    "Endereços anteriores, já avisados, mascarados": mask_old_addresses,
     "Sessões encerradas, apagadas": forget_sessions,
     "Contagens de tentativas antigas, apagadas": forget_counts,
     "Desafios “Não sou um robô” vencidos, apagados": forget_challenges,

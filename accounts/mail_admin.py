@@ -243,7 +243,7 @@ class OutgoingMailAdmin(DeskAdmin):
         for pk in chosen[:MOST_AT_ONCE]:
             if time.monotonic() > until:
                 break
-            refusals[_try_again(pk, by=request.user, ring=False)] += 1
+            refusals[_try_again(pk, by=request.user, wake=False)] += 1
             tried += 1
         outbox.ring()
         if worked := refusals.pop("", 0):
@@ -286,6 +286,7 @@ class OutgoingMailAdmin(DeskAdmin):
             "mail": mail,
             "refusal": refusal,
             "may_retry": kind is not None and self.has_retry_permission(request) and outbox.may_retry(mail),
+            "final": kind.final if kind is not None and mail.status == MailStatus.FAILED else "",
             "made_anew": mail.status == MailStatus.FAILED and kind is not None and kind.again is not None,
         }
         status = 409 if refusal else 200
@@ -297,12 +298,12 @@ def _row_of(mail: OutgoingMail) -> Row:
     return row
 
 
-def _try_again(pk: int, *, by: User, ring: bool = True) -> str:
+def _try_again(pk: int, *, by: User, wake: bool = True) -> str:
     """Why it was not tried; nothing where it was."""
     if OutgoingMail.objects.filter(pk=pk).exclude(kind__in=outbox.KINDS).exists():
         return "O portal não envia mais mensagens deste tipo."
     try:
-        outbox.try_again(pk, by=by, ring=ring)
+        outbox.try_again(pk, by=by, wake=wake)
     except outbox.RetryRefusedError as refusal:
         return str(refusal)
     except OutgoingMail.DoesNotExist:

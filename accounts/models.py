@@ -200,7 +200,7 @@ class ProvisionalPassword(models.Model):
 
 
 class AddressChange(models.Model):
-    """A changed address. The old one is kept until it has been told of it, and masked from then on."""
+    """A changed address. The old one is kept as long as it can be told of it, and masked by ``housekeeping`` then."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="address_changes", verbose_name="pessoa")
     old = models.EmailField("endereço anterior")

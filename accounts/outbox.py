@@ -24,12 +24,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import correlation, security
-from .models import MailStatus, OutgoingMail, SecurityEvent, User
+from .models import Heartbeat, MailStatus, OutgoingMail, SecurityEvent, User
 
 log = logging.getLogger(__name__)
 
-#: Longer than twice the slowest step of an SMTP dialogue, so that a slow server is not taken for a dead worker.
-LEASE = timedelta(seconds=120)
+#: Twice the longest SMTP dialogue (``bnmp_portal.celery.STEPS``): a slow server must not be taken for a dead worker.
+LEASE = timedelta(minutes=4)
 #: Waits after the first, second… "not now" (4xx); then every six hours, about three days in all.
 BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60, 120, 240, *[360] * 11))
 #: A server that cannot be reached is tried again this soon, and for this long.
@@ -37,6 +37,8 @@ UNREACHABLE_RETRY = timedelta(minutes=3)
 UNREACHABLE_FOR = timedelta(days=7)
 
 
+#: The name of the heartbeat.
+SWEEP = "sweep"
 #: Set when the process is told to end: the mail in hand is finished, and no other is begun.
 stopping = threading.Event()
 #: One mail at a time in each process: a process that is killed leaves at most one behind that the server has taken.
@@ -45,6 +47,10 @@ _sending = threading.Lock()
 
 class SupersededError(Exception):
     """This mail must not go out any more; the sentence says why."""
+
+
+class UndeliverableError(Exception):
+    """This mail cannot go out as things are, and somebody must see to it; the sentence says why."""
 
 
 class RetryRefusedError(Exception):
@@ -75,11 +81,13 @@ def _no_subjects(_object_ids: Collection[int]) -> dict[int, Subject]:
 class Kind:
     """How mails of one kind are made, and what follows.
 
-    ``build`` runs outside any transaction and may raise SupersededError; secrets are made there, in memory.
+    ``build`` runs outside any transaction and may raise SupersededError or UndeliverableError; secrets are made there,
+    in memory.
     ``sent`` and ``dropped`` (superseded or given up) run in the transaction that records the outcome.
     ``lives``: an older mail is dropped instead of arriving dead.
     ``again`` makes anew what a mail that failed carried, where the mail itself cannot go out again; it may raise
-    RetryRefusedError. ``subjects`` gives, for many object ids at once, what the staff see in their place.
+    RetryRefusedError. ``final`` says why one that failed can be neither tried again nor made anew. ``subjects`` gives,
+    for many object ids at once, what the staff see in their place.
     """
 
     label: str
@@ -88,6 +96,7 @@ class Kind:
     dropped: Callable[[OutgoingMail], None] = _nothing
     lives: timedelta | None = None
     again: Callable[[OutgoingMail, User], None] | None = None
+    final: str = ""
     subjects: Callable[[Collection[int]], dict[int, Subject]] = _no_subjects
 
 
@@ -139,15 +148,29 @@ def database_time() -> datetime:
         return now
 
 
+def beat() -> None:
+    """Note that the outbox is looked after, for ``/health/status``; in a long round, before each mail."""
+    Heartbeat.objects.bulk_create(
+        [Heartbeat(name=SWEEP, at=database_time())],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=["at"],
+    )
+
+
 def claim_one() -> OutgoingMail | None:
     """Lease the mail that has waited longest; None when nothing is due. Committed before anything is sent."""
     while True:
         with transaction.atomic():
             now = database_time()
-            due = OutgoingMail.objects.filter(status=MailStatus.PENDING, next_at__lte=now).filter(
-                Q(lease_until=None) | Q(lease_until__lte=now)
+            # Of another release's kinds nothing is known here: they wait for a worker of that release.
+            due = OutgoingMail.objects.filter(
+                Q(lease_until=None) | Q(lease_until__lte=now),
+                status=MailStatus.PENDING,
+                kind__in=list(KINDS),
+                next_at__lte=now,
             )
-            mail = due.select_for_update(skip_locked=True).order_by("next_at").first()
+            mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at").first()
             if mail is None:
                 return None
             mail.lease_until, mail.lease_token = now + LEASE, uuid.uuid4()
@@ -165,7 +188,10 @@ def send_due() -> int:
         server = django_mail.get_connection()
         sent = 0
         try:
-            while not stopping.is_set() and (mail := claim_one()):
+            while not stopping.is_set():
+                beat()
+                if (mail := claim_one()) is None:
+                    break
                 with correlation.of(mail.request_id):
                     sent += deliver(mail, server)
         except ServerAwayError:
@@ -190,6 +216,9 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     except SupersededError as why:
         settle(mail, MailStatus.SUPERSEDED, error=str(why))
         return False
+    except UndeliverableError as why:
+        settle(mail, MailStatus.FAILED, error=str(why))
+        return False
     except Exception:
         log.exception("Mail %s (%s) could not be made", mail.uuid, mail.kind)
         retry_or_give_up(mail, "Erro interno ao montar a mensagem.")
@@ -205,7 +234,7 @@ def deliver(mail: OutgoingMail, server: BaseEmailBackend) -> bool:
     except (smtplib.SMTPException, OSError) as problem:
         server.close()
         log.warning("The mail server is away: %s", type(problem).__name__)
-        put_back(mail, f"Servidor de e-mail indisponível ({type(problem).__name__}).")
+        put_back(mail, f"Servidor de e-mail indisponível ({_words_of(problem)}).")
         raise ServerAwayError from problem
     except Exception:  # an address that no header can hold is found only when the message is written out
         log.exception("Mail %s (%s) could not be written out", mail.uuid, mail.kind)
@@ -235,9 +264,20 @@ def message_id(mail: OutgoingMail) -> str:
     return f"<{mail.uuid}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2]}>"
 
 
-def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:
+def _words_of(problem: Exception) -> str:
+    """What the server answered, where it did: a sign-in or a sender that it refuses is for the operators to mend."""
+    if isinstance(problem, smtplib.SMTPResponseException):
+        return _answer(problem.smtp_code, problem.smtp_error)
+    return type(problem).__name__
+
+
+def _answer(code: int, answer: bytes | str) -> str:
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    sentence = f"{code} {text}"[:300]
+    return f"{code} {' '.join(text.split())}"[:250]
+
+
+def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:
+    sentence = _answer(code, answer)
     if code >= 500:  # noqa: PLR2004 - RFC 5321, 4.2.1: 5yz is a permanent negative reply
         settle(mail, MailStatus.FAILED, error=sentence)
     else:
@@ -254,7 +294,7 @@ def settle(mail: OutgoingMail, status: MailStatus, *, error: str = "") -> bool:
     with transaction.atomic():
         held = OutgoingMail.objects.filter(_own(mail)).update(
             status=status,
-            attempts=mail.attempts + (status == MailStatus.SENT or bool(error)),
+            attempts=mail.attempts + (status != MailStatus.SUPERSEDED),
             sent_at=database_time() if status == MailStatus.SENT else None,
             lease_until=None,
             lease_token=None,
@@ -312,22 +352,24 @@ def came_back(mail_uuid: uuid.UUID, reason: str) -> bool:
 
 def may_retry(mail: OutgoingMail) -> bool:
     """What the button asks before it is shown: the mail failed, or waits for a later try."""
-    return mail.status == MailStatus.FAILED or (
-        mail.status == MailStatus.PENDING and mail.lease_until is None and mail.next_at > database_time()
-    )
+    if mail.status == MailStatus.FAILED:
+        return not KINDS[mail.kind].final
+    return mail.status == MailStatus.PENDING and mail.lease_until is None and mail.next_at > database_time()
 
 
 @transaction.atomic
-def try_again(pk: int, *, by: User, ring: bool = True) -> None:
+def try_again(pk: int, *, by: User, wake: bool = True) -> None:
     """Send a mail that failed once more, or at once one that waits ("Tentar de novo").
 
     What cannot go out again, because its password or its link is gone, is made anew (``Kind.again``). Who tries many
-    rings once in the end. Raises RetryRefusedError, with a sentence for the person.
+    rings (``wake``) once in the end. Raises RetryRefusedError, with a sentence for the person.
     """
-    mail = OutgoingMail.objects.select_for_update(of=("self",)).get(pk=pk)
+    mail = OutgoingMail.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    kind = KINDS[mail.kind]
+    if mail.status == MailStatus.FAILED and kind.final:
+        raise RetryRefusedError(kind.final)
     if not may_retry(mail):
         raise RetryRefusedError(f"Esta mensagem está “{mail.get_status_display()}” e não precisa de outra tentativa.")
-    kind = KINDS[mail.kind]
     now = database_time()
     changed: dict[str, object] = {"next_at": now}
     if mail.status == MailStatus.FAILED and kind.again:
@@ -339,5 +381,5 @@ def try_again(pk: int, *, by: User, ring: bool = True) -> None:
         changed |= {"status": MailStatus.PENDING, "attempts": 0, "sent_at": None, "retried_at": now}
     OutgoingMail.objects.filter(pk=pk).update(**changed)
     security.record(SecurityEvent.Kind.MAIL_RETRIED, user=mail.recipient, actor=by, detail=kind.label)
-    if ring:
+    if wake:
         ring_on_commit()

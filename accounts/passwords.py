@@ -127,7 +127,7 @@ def choose(
     """
     encoded = make_password(password)  # slow: before the transaction
     with transaction.atomic():
-        user = User.objects.select_for_update(of=("self",)).get(pk=pk)
+        user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
         if not may(user):
             return None
         user.password = encoded

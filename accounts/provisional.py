@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from . import secret_keys, security
 from .models import ProvisionalPassword, SecurityEvent, User
-from .outbox import SupersededError
+from .outbox import SupersededError, UndeliverableError
 
 #: Who has not chosen a password by then is warned, this long before the provisional one lapses.
 WARNING = timedelta(days=1)
@@ -26,8 +26,7 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
     """
     if user.has_chosen_password and not renew:
         return None
-    # Locked: a worker that mails it just now is about to wipe the nonce.
-    live = ProvisionalPassword.objects.select_for_update(of=("self",)).filter(user=user, ended_at=None).first()
+    live = live_of(user)
     if live is not None and not renew:
         if live.nonce:
             return live  # not mailed yet: a second mail with the same password kills no first one
@@ -41,6 +40,12 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
     return ProvisionalPassword.objects.create(
         user=user, nonce=secret_keys.new_nonce(), key_version=secret_keys.newest_version()
     )
+
+
+def live_of(user: User) -> ProvisionalPassword | None:
+    """The one that is neither changed nor replaced, locked: a worker that mails it just now is about to change it."""
+    locked = ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True)
+    return locked.filter(user=user, ended_at=None).first()
 
 
 def end(user: User) -> None:
@@ -80,7 +85,7 @@ def reveal(pk: int) -> str:
     try:
         password = secret_keys.provisional_password(live.nonce, live.key_version)
     except secret_keys.KeyGoneError:
-        raise SupersededError("A chave desta senha foi retirada: reemita a credencial.") from None
+        raise UndeliverableError("A chave desta senha foi retirada: reemita a credencial.") from None
     if live.set_at is None:
         _set(live, make_password(password))  # hashed here, outside the transaction
     elif not check_password(password, live.user.password):
@@ -90,8 +95,8 @@ def reveal(pk: int) -> str:
 
 @transaction.atomic
 def _set(live: ProvisionalPassword, encoded: str) -> None:
-    user = User.objects.select_for_update(of=("self",)).get(pk=live.user_id)
-    now = ProvisionalPassword.objects.select_for_update(of=("self",)).get(pk=live.pk)
+    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=live.user_id)
+    now = ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True).get(pk=live.pk)
     if now.ended_at is not None:
         raise SupersededError("A pessoa já tem outra senha.")
     if now.set_at is None:  # else another worker was quicker, with the same password
@@ -119,4 +124,4 @@ def forget(pk: int) -> None:
 
 def lock(pk: int) -> None:
     """Until the caller's transaction ends, nobody else settles a mail with it or issues it again."""
-    ProvisionalPassword.objects.select_for_update(of=("self",)).get(pk=pk)
+    ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)

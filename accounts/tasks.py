@@ -11,13 +11,8 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from . import housekeeping, outbox, resets
-from .models import Heartbeat
 
 log = logging.getLogger(__name__)
-
-#: The name of the sweep's heartbeat.
-SWEEP = "sweep"
-
 
 #: Seconds between two rounds of housekeeping by a worker. A net: ``manage.py housekeeping`` has a timer.
 HOUSEKEEPING_SECONDS = 3600
@@ -32,16 +27,6 @@ def sweep() -> int:
     return outbox.send_due()
 
 
-def beat() -> None:
-    """Note that the sweep is alive, for ``/health/status``."""
-    Heartbeat.objects.bulk_create(
-        [Heartbeat(name=SWEEP, at=outbox.database_time())],
-        update_conflicts=True,
-        unique_fields=["name"],
-        update_fields=["at"],
-    )
-
-
 def sweep_until(stopping: Event) -> None:
     """Sweep every ``OUTBOX_SWEEP_SECONDS`` until told to stop, and keep house at once and every hour.
 
@@ -51,7 +36,6 @@ def sweep_until(stopping: Event) -> None:
     while True:
         close_old_connections()
         try:
-            beat()
             sweep()
             if monotonic() >= keep_house_at:
                 keep_house_at = monotonic() + HOUSEKEEPING_SECONDS

@@ -32,8 +32,9 @@ app.autodiscover_tasks()
 
 logger = logging.getLogger(__name__)
 
-#: Of an SMTP dialogue, each with a time-out of its own: connect, EHLO, MAIL, RCPT, DATA, the final dot.
-STEPS = 6
+#: Of an SMTP dialogue, each with a time-out of its own: connect, banner, EHLO, STARTTLS, EHLO again, AUTH (two),
+#: MAIL, RCPT, DATA, the final dot.
+STEPS = 11
 
 
 @celeryd_init.connect
@@ -69,15 +70,14 @@ class Sweep(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="outbox-sweep", daemon=True)
-        self.stopping = threading.Event()
 
     def run(self) -> None:
         # Imported here: this module is loaded before Django's applications are.
         from django.db import connections
 
-        from accounts import tasks
+        from accounts import outbox, tasks
 
-        tasks.sweep_until(self.stopping)
+        tasks.sweep_until(outbox.stopping)
         connections.close_all()
 
 
@@ -103,8 +103,6 @@ def stop_sweep(**_kwargs: Any) -> None:
             target=logger.info, args=("Shutdown: the mail in hand is finished, no other is begun",)
         ).start()
     outbox.stopping.set()
-    for sweep in _sweeps:
-        sweep.stopping.set()
 
 
 @worker_shutdown.connect

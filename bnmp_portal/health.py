@@ -25,7 +25,6 @@ from django.views.decorators.http import require_safe
 from accounts import history, outbox
 from accounts.http import client_address, is_within
 from accounts.models import Heartbeat, MailStatus, OutgoingMail
-from accounts.tasks import SWEEP
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def read_mails() -> Mails:
 
 def read_sweep() -> float | None:
     """Seconds since a worker last began a sweep of the outbox; None if none ever did."""
-    last = Heartbeat.objects.filter(name=SWEEP).first()
+    last = Heartbeat.objects.filter(name=outbox.SWEEP).first()
     return seconds_since(last.at if last else None, outbox.database_time())
 
 

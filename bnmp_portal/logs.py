@@ -37,7 +37,11 @@ class Redact(logging.Filter):
     """Django names the address of each request that it refuses, and a traceback whatever made it fail."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted(record.getMessage()), ()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a library's mistake in a log line must not become an error of ours
+            message = str(record.msg)
+        record.msg, record.args = redacted(message), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         for name in ("exc_text", "stack_info"):

@@ -153,7 +153,7 @@ def operator_credential(mail: OutgoingMail) -> EmailMultiAlternatives:
     try:
         password = secret_keys.decrypt(typed.password)
     except secret_keys.KeyGoneError:
-        raise outbox.SupersededError("A chave desta senha foi retirada: reemita a credencial.") from None
+        raise outbox.UndeliverableError("A chave desta senha foi retirada: reemita a credencial.") from None
     context = _access_context(event, person) | {"typed": typed, "password": password}
     return compose(TYPED, to=person.email, context=context)
 
@@ -161,13 +161,6 @@ def operator_credential(mail: OutgoingMail) -> EmailMultiAlternatives:
 def erase_typed(mail: OutgoingMail) -> None:
     """Mailed, replaced or given up: the password is gone from here with that very transaction."""
     TypedCredential.objects.filter(event=mail.object_id).update(password="")
-
-
-def typed_again(mail: OutgoingMail, by: User) -> None:
-    """What was erased cannot go out again."""
-    raise outbox.RetryRefusedError(
-        "O portal já apagou a senha que esta mensagem levava. Digite-a em “Reemitir credencial”, na página do acesso."
-    )
 
 
 def access_granted(mail: OutgoingMail) -> EmailMultiAlternatives:
@@ -335,7 +328,8 @@ def register(*, credential_again: Callable[[OutgoingMail, User], None]) -> None:
             build=operator_credential,
             sent=erase_typed,
             dropped=erase_typed,
-            again=typed_again,
+            final="O portal já apagou a senha que esta mensagem levava. Digite-a de novo em “Reemitir credencial”, na "
+            "página do acesso.",
             subjects=grant_subjects,
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, connection, models, transaction
@@ -27,6 +27,8 @@ A_FEW = 5
 BATCH = 500
 #: Any number: imports take turns by it.
 IMPORT_LOCK = 5_240_123
+CHANGED = "O cadastro mudou enquanto o arquivo era lido. Importe o arquivo de novo."
+Key = TypeVar("Key")
 PERSON_FIELDS = ("name", "social_name", "email", "phone")
 BOND_FIELDS = ("cargo", "staff_kind", "unit", "started_on", "ended_on")
 #: What stays as it is where the file says nothing.
@@ -100,12 +102,19 @@ def apply(plan: Plan, *, allow_departures: int = 0) -> None:
                     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
             _write(plan)
     except IntegrityError as error:
-        raise DirectoryChangedError(
-            "O cadastro mudou enquanto o arquivo era lido. Importe o arquivo de novo."
-        ) from error
+        raise DirectoryChangedError(CHANGED) from error
+
+
+def _refuse_if_corrected_meanwhile(people: list[User]) -> None:
+    planned = {person.pk: person.email_corrected_at for person in people}
+    for batch in _batches(planned):
+        for person in User.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=batch):
+            if person.email_corrected_at != planned[person.pk]:
+                raise DirectoryChangedError(CHANGED)
 
 
 def _write(plan: Plan) -> None:
+    _refuse_if_corrected_meanwhile(plan.changed_people)
     for person in (*plan.new_people, *plan.changed_people):
         person.search_name = person.folded_names()
     for person in plan.new_people:
@@ -249,7 +258,7 @@ def _set(instance: models.Model, values: dict[str, Any]) -> bool:
     return bool(changed)
 
 
-def _batches(values: Iterable[str]) -> Iterator[list[str]]:
+def _batches(values: Iterable[Key]) -> Iterator[list[Key]]:
     remaining = iter(values)
     while batch := list(islice(remaining, BATCH)):
         yield batch

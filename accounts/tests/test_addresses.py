@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.urls import reverse
 
-from accounts import addresses, outbox, resets
-from accounts.models import AddressChange, MailStatus, OutgoingMail, SecurityEvent, User
+from accounts import addresses, directory, outbox, provisional, resets
+from accounts.admin import UserAdmin
+from accounts.models import MailStatus, OutgoingMail, SecurityEvent, User
 
 from .factories import EmploymentFactory, UserFactory
 
@@ -29,7 +32,7 @@ def manager():
     return user
 
 
-def correct_in_the_admin(client, person, address):
+def correct_in_the_admin(client, person, address, **more):
     page = client.get(reverse("admin:accounts_user_change", args=[person.pk]))
     form = page.context["adminform"].form
     posted = {name: form[name].value() for name in form.fields if form[name].value() not in {None, False}}
@@ -38,7 +41,7 @@ def correct_in_the_admin(client, person, address):
         posted |= {management.add_prefix(name): value for name, value in management.initial.items()}
         for row in formset.forms:
             posted |= {row.add_prefix(name): row[name].value() or "" for name in row.fields}
-    return client.post(page.request["PATH_INFO"], posted | {"email": address})
+    return client.post(page.request["PATH_INFO"], posted | {"email": address, **more})
 
 
 def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(client, smtp_sink):
@@ -62,7 +65,6 @@ def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(clien
         assert "n***@tjms.jus.br" in mail.text(kind)
         assert "novo@" not in mail.text(kind)
         assert "Nunca pedimos sua senha por e-mail ou telefone" in mail.text(kind)
-    assert AddressChange.objects.get().old == "v***@tjms.jus.br"  # nobody has to know it any more
 
 
 def test_a_form_saved_without_another_address_tells_nobody(client):
@@ -97,11 +99,70 @@ def test_a_notice_that_failed_keeps_the_address_for_another_try(smtp_sink):
     addresses.correct(person, "novo@tjms.jus.br", by=manager())
     smtp_sink.refuse = "550 caixa inexistente"
     outbox.send_due()
-    assert AddressChange.objects.get().old == "velho@tjms.jus.br"
     smtp_sink.refuse = None
     outbox.try_again(OutgoingMail.objects.get().pk, by=manager())
     assert outbox.send_due() == 1
     assert smtp_sink.deliveries[0].recipients == ["velho@tjms.jus.br"]
+
+
+def test_a_notice_that_came_back_is_tried_again_at_the_whole_address(smtp_sink):
+    person = UserFactory(email="velho@tjms.jus.br")
+    addresses.correct(person, "novo@tjms.jus.br", by=manager())
+    outbox.send_due()
+    mail = OutgoingMail.objects.get()
+    assert outbox.came_back(mail.uuid, "5.2.2 caixa cheia")
+    outbox.try_again(mail.pk, by=manager())
+    outbox.send_due()
+    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["velho@tjms.jus.br"]] * 2
+
+
+def test_a_provisional_password_that_the_old_address_received_opens_nothing_any_more(smtp_sink):
+    person = UserFactory(email="alheio@tjms.jus.br", password=make_password(None))
+    with transaction.atomic():
+        live = provisional.issue(person, by=manager())
+    password = provisional.reveal(live.pk)
+    provisional.mailed(live.pk, needed_by_another_mail=False)
+    person.refresh_from_db()
+    assert person.check_password(password)
+
+    addresses.correct(person, "certo@tjms.jus.br", by=manager())
+
+    person.refresh_from_db()
+    live.refresh_from_db()
+    assert not person.has_usable_password()
+    assert live.ended_at is not None
+
+
+def test_one_that_is_not_mailed_yet_goes_to_the_new_address(smtp_sink):
+    person = UserFactory(email="alheio@tjms.jus.br", password=make_password(None))
+    with transaction.atomic():
+        live = provisional.issue(person, by=manager())
+    addresses.correct(person, "certo@tjms.jus.br", by=manager())
+    live.refresh_from_db()
+    assert live.ended_at is None
+
+
+def test_who_saves_a_persons_page_takes_back_nothing_that_happened_meanwhile(client, monkeypatch):
+    """The page was loaded, a worker mailed a provisional password, the page is saved."""
+    person = EmploymentFactory(user__email="ana@tjms.jus.br", user__password=make_password(None)).user
+    client.force_login(manager())
+    by = manager()
+    load = UserAdmin.get_object
+
+    def load_and_let_a_worker_in(self, request, object_id, from_field=None):
+        found = load(self, request, object_id, from_field)
+        if request.method == "POST":
+            with transaction.atomic():
+                live = provisional.issue(User.objects.get(pk=person.pk), by=by)
+            mailed.append(provisional.reveal(live.pk))
+        return found
+
+    mailed = []
+    monkeypatch.setattr(UserAdmin, "get_object", load_and_let_a_worker_in)
+    assert correct_in_the_admin(client, person, "ana@tjms.jus.br", phone="(67) 3314-0000").status_code == 302
+    person.refresh_from_db()
+    assert person.check_password(mailed[0])
+    assert (person.must_change_password, person.phone) == (True, "(67) 3314-0000")
 
 
 # --- The personnel file ----------------------------------------------------------------------------------------------
@@ -157,6 +218,21 @@ def test_a_file_that_agrees_with_the_correction_has_nothing_to_report(tmp_path):
     bond = EmploymentFactory(user__email="velho@tjms.jus.br")
     addresses.correct(bond.user, "certo@tjms.jus.br", by=manager())
     assert "corrigidos à mão" not in import_file(tmp_path, bond, "certo@tjms.jus.br")
+
+
+def test_an_address_corrected_while_the_file_was_read_is_not_overwritten(tmp_path):
+    bond = EmploymentFactory(user__email="velho@tjms.jus.br", user__phone="(67) 3314-1111")
+    apply = directory.apply
+
+    def correct_and_apply(plan, **options):
+        addresses.correct(User.objects.get(pk=bond.user_id), "certo@tjms.jus.br", by=manager())
+        apply(plan, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(directory, "apply", correct_and_apply)
+        with pytest.raises(CommandError, match="O cadastro mudou enquanto o arquivo era lido"):
+            import_file(tmp_path, bond, "rh@tjms.jus.br")
+    assert User.objects.get(pk=bond.user_id).email == "certo@tjms.jus.br"
 
 
 def test_a_file_that_cannot_be_applied_tells_nobody(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts import correlation, outbox
-from accounts.models import MailStatus, OutgoingMail, SecurityEvent
+from accounts.models import Heartbeat, MailStatus, OutgoingMail, SecurityEvent
 from bnmp_portal.tests import services
 
 from .factories import UserFactory
@@ -131,7 +131,7 @@ def test_one_wake_for_each_transaction_and_nothing_in_it(kind):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_broker_that_is_away_is_not_felt(kind, monkeypatch):
+def test_a_broker_that_is_away_is_not_felt(kind, monkeypatch, caplog):
     person = UserFactory()
 
     def refuse(*_arguments, **_named):
@@ -141,6 +141,7 @@ def test_a_broker_that_is_away_is_not_felt(kind, monkeypatch):
     with transaction.atomic():
         outbox.owe(KIND, recipient=person, about=1)
     assert OutgoingMail.objects.filter(status=MailStatus.PENDING).count() == 1
+    assert "The broker did not take the wake: OperationalError" in caplog.text
 
 
 # --- Claiming --------------------------------------------------------------------------------------------------------
@@ -327,6 +328,53 @@ def test_a_mail_that_cannot_be_made_is_retried_and_does_not_stop_the_others(kind
     fine.refresh_from_db()
     assert (broken.status, broken.attempts, fine.status) == (MailStatus.PENDING, 1, MailStatus.SENT)
     assert "Erro interno" in broken.error
+
+
+@pytest.mark.django_db
+def test_a_kind_of_another_release_waits_for_a_worker_of_that_release(kind, smtp_sink, monkeypatch):
+    for _ in range(3):
+        age(owe(), minutes=5)
+    OutgoingMail.objects.update(kind="kind_of_tomorrow")
+    owe()
+    assert outbox.send_due() == 1
+    waiting = OutgoingMail.objects.filter(kind="kind_of_tomorrow")
+    assert set(waiting.values_list("status", "lease_token")) == {(MailStatus.PENDING, None)}
+
+
+@pytest.mark.django_db
+def test_a_mail_that_somebody_must_see_to_fails_where_they_look(kind, smtp_sink):
+    def build(_mail):
+        raise outbox.UndeliverableError("A pessoa não tem e-mail no cadastro.")
+
+    object.__setattr__(kind, "build", build)
+    mail = owe()
+    outbox.send_due()
+    mail.refresh_from_db()
+    assert (mail.status, mail.error) == (MailStatus.FAILED, "A pessoa não tem e-mail no cadastro.")
+    assert kind.follows == [("dropped", mail.pk)]
+
+
+@pytest.mark.django_db
+def test_what_the_server_says_to_a_sender_that_it_refuses_is_kept_for_the_operators(kind, smtp_sink, monkeypatch):
+    async def refuse(sink, server, session, envelope, address, options):
+        return "550 5.7.1 remetente sem permissao"
+
+    monkeypatch.setattr(type(smtp_sink), "handle_MAIL", refuse, raising=False)
+    mail = owe()
+    assert outbox.send_due() == 0
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts) == (MailStatus.PENDING, 0)
+    assert "550 5.7.1 remetente sem permissao" in mail.error
+
+
+@pytest.mark.django_db
+def test_in_a_long_round_each_mail_is_a_sign_of_life(kind, smtp_sink):
+    beats = []
+    object.__setattr__(kind, "sent", lambda _mail: beats.append(Heartbeat.objects.get(name=outbox.SWEEP).at))
+    for _ in range(3):
+        owe()
+    assert outbox.send_due() == 3
+    assert len(set(beats)) == 3
 
 
 # --- Stopping --------------------------------------------------------------------------------------------------------

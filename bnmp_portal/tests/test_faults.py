@@ -5,7 +5,7 @@ that is killed, stopped or frozen with at least ``BUSY`` mails on their way. Eig
 password go on until they are told that it is done; then every promise is looked for in what the mail server took.
 
 Three waits of the product are not waited out. Once a fault is over, mail that waits for a later try is tried at once.
-A mail in the hands of a worker that was killed is leased to it for two minutes: the lease is ended when no worker is
+A mail in the hands of a worker that was killed is leased to it for four minutes: the lease is ended when no worker is
 alive. Where the database went away under a living worker, its workers are told to stop, politely, before the same.
 
 ``FAULTS_APPROVALS`` and ``FAULTS_RESETS`` say how many; ``FAULTS_TABLE`` names a file that gets a line for each fault.
@@ -191,14 +191,16 @@ def test_nothing_is_lost(fault: Fault, portal: Portal) -> None:
     verdict = judge(portal, crowd)
     most_copies = fault.cuts * len(in_flight) * len(WORKERS)
     note(fault, in_flight, crowd, verdict, most_copies)
+    print(portal.troubles())  # noqa: T201 - shown where the drill fails
 
+    assert portal.gone() == []
     assert in_flight, "the fault never struck"
     assert min(in_flight) >= BUSY
     assert (len(crowd.approved), len(crowd.forgotten)) == (APPROVALS, RESETS)
     assert verdict.lost == []
     assert verdict.dead_passwords == []
     assert verdict.wrong == []
-    assert verdict.copies <= most_copies
+    assert len(verdict.copies) <= most_copies, verdict.copies
     assert crowd.answers[500] == 0
     if fault.unknown:
         assert UNKNOWN_MAILBOX in what_an_analyst_sees_of_the_failure(portal, crowd)
@@ -223,7 +225,7 @@ def note(fault: Fault, in_flight: list[int], crowd: Crowd, verdict: Verdict, mos
         f"{len(crowd.approved)} + {len(crowd.forgotten)}",
         verdict.mails,
         len(verdict.lost),
-        f"{verdict.copies} (≤ {most_copies})",
+        f"{len(verdict.copies)} (≤ {most_copies})",
         len(verdict.dead_passwords),
         f"{crowd.longest_wait_of_an_approver:.1f} s",
         crowd.repeated,

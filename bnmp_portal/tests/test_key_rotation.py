@@ -221,7 +221,7 @@ def test_a_credential_whose_key_was_taken_out_is_not_mailed_and_says_why(send_ma
 
     mail = OutgoingMail.objects.get(kind="credential")
     assert (mail.status, mail.error) == (
-        MailStatus.SUPERSEDED,
+        MailStatus.FAILED,
         "A chave desta senha foi retirada: reemita a credencial.",
     )
     assert ProvisionalPassword.objects.get().set_at is None

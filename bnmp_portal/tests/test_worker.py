@@ -100,7 +100,7 @@ def test_a_worker_killed_before_it_could_record_leaves_one_identical_copy(start_
     first.refresh_from_db()
     assert (first.status, first.lease_token is None) == (MailStatus.PENDING, False)
 
-    OutgoingMail.objects.update(lease_until=timezone.now())  # two minutes later
+    OutgoingMail.objects.update(lease_until=timezone.now())  # four minutes later
     until(lambda: OutgoingMail.objects.filter(status=MailStatus.SENT).exists(), start_worker())
 
     carried = copies(smtp_sink, first)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.db import connection, connections
+from django.utils import timezone
 
-from accounts.models import OutgoingMail, ProvisionalPassword
+from accounts import housekeeping, passwords
+from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent
 from accounts.tests.factories import EmploymentFactory
 from requests_app import workflow
 from requests_app.models import AccessGrant, AccessRequest, RequestEvent, Status
@@ -217,6 +220,52 @@ def test_two_approvals_for_one_person_at_once_share_one_provisional_password(sig
     assert AccessGrant.objects.filter(user=bond.user).count() == 4
     assert ProvisionalPassword.objects.filter(user=bond.user).count() == 1
     assert OutgoingMail.objects.filter(kind="credential", recipient=bond.user).count() == 4
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_approvals_of_two_people_who_asked_for_each_other_do_not_wait_for_each_other(signed_in, attempt):
+    """Each locks its beneficiary and owes the other one, as requester, a mail: foreign keys are checked at the end."""
+    one, other = EmploymentFactory(), EmploymentFactory()
+    requests = [
+        request_in(Status.PENDING, bond=one, requester=other.user),
+        request_in(Status.PENDING, bond=other, requester=one.user),
+    ]
+    clients = [signed_in(analyst()) for _ in requests]
+
+    responses = at_once(
+        *(
+            lambda client=client, request=request: decide(client, request, "APPROVED")
+            for client, request in zip(clients, requests, strict=True)
+        )
+    )
+
+    assert [answer.status_code for answer in responses] == [302, 302]
+    assert AccessGrant.objects.count() == 2
+
+
+def test_a_warning_of_lapsing_and_a_change_of_password_at_once_both_succeed(rf):
+    user = EmploymentFactory(user__must_change_password=True).user
+    now = timezone.now()
+    live = ProvisionalPassword.objects.create(
+        user=user, key_version="x", set_at=now, mailed_at=now - timedelta(days=6), lapses_at=now + timedelta(hours=20)
+    )
+    request = rf.get("/")
+
+    def change():
+        return passwords.choose(
+            user.pk,
+            "capivaras na beira do rio",
+            may=lambda _locked: True,
+            kind=SecurityEvent.Kind.PASSWORD_CHANGED,
+            request=request,
+        )
+
+    at_once(change, lambda: housekeeping.warn_of_lapsing(dry_run=False))
+
+    user.refresh_from_db()
+    live.refresh_from_db()
+    assert user.check_password("capivaras na beira do rio")
+    assert live.ended_at is not None
 
 
 def test_a_correction_sent_eight_times_at_once_is_made_once(signed_in, browser_of):

@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts import outbox, passwords, provisional, secret_keys
-from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent
+from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent, User
 from accounts.tests.factories import PASSWORD, EmploymentFactory
 from bnmp_portal.tests import services
 from requests_app import workflow
@@ -103,16 +103,19 @@ def test_it_lapses_seven_days_after_the_server_took_the_mail_not_after_the_decis
 
 
 def test_a_credential_that_leaves_on_day_four_works_and_has_its_full_seven_days(smtp_sink, settings):
-    """The server refused every connection for days, a colleague's approval came in between, and the key was rotated."""
+    """Nobody could reach the server for days, another approval came in between, and the key was rotated."""
     grant = approve()
     port, settings.EMAIL_PORT = settings.EMAIL_PORT, services.free_port()
-    outbox.send_due()
-    assert credential_mail(grant).status == MailStatus.PENDING
-    OutgoingMail.objects.update(created_at=timezone.now() - timedelta(days=4), next_at=timezone.now())
+    for days in range(1, 5):
+        outbox.send_due()
+        assert credential_mail(grant).status == MailStatus.PENDING
+        OutgoingMail.objects.update(created_at=timezone.now() - timedelta(days=days), next_at=timezone.now())
+    approve(grant.request.employment)
     settings.SECRETS_KEYS = ["a-new-key-in-front-of-the-old-one-0123456789", *settings.SECRETS_KEYS]
     settings.EMAIL_PORT = port
     outbox.send_due()
-    (password,) = passwords_in(smtp_sink, grant)
+    (password,) = set(passwords_in(smtp_sink, grant))
+    assert len(passwords_in(smtp_sink, grant)) == 2
     assert signs_in(grant.user, password)
     assert credential_mail(grant).attempts == 1
     assert ProvisionalPassword.objects.get().lapses_at > timezone.now() + timedelta(days=6, hours=23)
@@ -266,8 +269,28 @@ def test_a_key_that_was_taken_away_sends_no_wrong_password(smtp_sink, settings):
     settings.SECRETS_KEYS = ["k" * 40]
     outbox.send_due()
     mail = credential_mail(grant)
-    assert (mail.status, "reemita" in mail.error) == (MailStatus.SUPERSEDED, True)
+    assert (mail.status, "reemita" in mail.error) == (MailStatus.FAILED, True)
     assert passwords_in(smtp_sink, grant) == []
+    outbox.try_again(mail.pk, by=analyst())  # made anew with the key that there is
+    outbox.send_due()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, password)
+
+
+def test_a_credential_whose_person_lost_the_address_fails_where_the_staff_look(smtp_sink):
+    grant = approve()
+    User.objects.filter(pk=grant.user_id).update(email="")
+    outbox.send_due()
+    mail = credential_mail(grant)
+    assert (mail.status, mail.error) == (MailStatus.FAILED, "A pessoa não tem e-mail no cadastro.")
+    with pytest.raises(outbox.RetryRefusedError, match="não tem e-mail"):
+        outbox.try_again(mail.pk, by=analyst())
+    User.objects.filter(pk=grant.user_id).update(email="ceci@tjms.jus.br")
+    outbox.try_again(mail.pk, by=analyst())
+    outbox.send_due()
+    grant.user.refresh_from_db()
+    (password,) = passwords_in(smtp_sink, grant)
+    assert signs_in(grant.user, password)
 
 
 def test_who_loses_a_credential_to_a_reissue_of_another_access_still_hears_of_both(smtp_sink):

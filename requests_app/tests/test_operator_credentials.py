@@ -106,6 +106,9 @@ def test_a_mail_that_is_given_up_takes_the_secret_with_it_and_says_what_to_do(de
     outbox.send_due()
     mail = mail_of(request.grant)
     assert (mail.status, TypedCredential.objects.get().password) == (MailStatus.FAILED, "")
+    page = Page(desk.get(f"/admin/accounts/outgoingmail/{mail.pk}/change/"))
+    assert "Digite-a de novo em “Reemitir credencial”" in page.text
+    assert "Tentar de novo" not in page.text
     with pytest.raises(outbox.RetryRefusedError, match="Reemitir credencial"):
         outbox.try_again(mail.pk, by=analyst())
 
@@ -126,6 +129,7 @@ def test_a_mail_overtaken_by_a_newer_credential_or_a_revocation_never_goes_out(d
     register(desk, request, login=LOGIN, password=FIRST)
     first = mail_of(request.grant)
     workflow.reissue(request.grant.pk, by=analyst(), note="Erro.", typed=workflow.Typed(LOGIN, "Buriti 77 alto"))
+    assert TypedCredential.objects.exclude(password="").count() == 1  # at once, not when the first mail's turn comes
     outbox.send_due()
     (delivery,) = smtp_sink.to(request.beneficiary.email)
     assert "Buriti 77 alto" in delivery.text()
@@ -153,6 +157,7 @@ def test_a_key_rotated_meanwhile_still_reads_it_and_one_taken_away_sends_nothing
     settings.SECRETS_KEYS = [new]
     outbox.send_due()
     assert smtp_sink.to(second.beneficiary.email) == []
+    assert mail_of(second.grant).status == MailStatus.FAILED
     assert "reemita a credencial" in mail_of(second.grant).error
 
 

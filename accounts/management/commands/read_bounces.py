@@ -175,7 +175,8 @@ def _read_unseen(server: imaplib.IMAP4, folder: str, take: Take) -> None:
     if server.select(_quoted(folder))[0] != "OK":
         raise SourceError(f"A caixa de BOUNCE_MAILBOX não tem a pasta {folder!r}.")
     _answer, found = server.uid("SEARCH", "UNSEEN")
-    for number in (found[0] or b"").decode().split():
+    # The newest first: what is none of ours stays unread, and must not stand in the way of what is.
+    for number in reversed((found[0] or b"").decode().split()):
         _answer, lines = server.uid("FETCH", number, f"(BODY.PEEK[]<0.{bounces.MAX_BYTES}>)")
         message = next((line[1] for line in lines if isinstance(line, tuple)), None)
         # Without a message: somebody removed it meanwhile.

@@ -279,6 +279,15 @@ class Portal:
         waiting = "SELECT count(*) FROM accounts_outgoingmail WHERE status = 'PENDING' AND error <> ''"
         return self.database.number(waiting)
 
+    def gone(self) -> list[str]:
+        """Processes that ended by themselves."""
+        return [name for name, process in self.servers.running.items() if process.poll() is not None]
+
+    def troubles(self) -> str:
+        """What the workers warned of."""
+        lines = [line for name in WORKERS for line in self.servers.log(name).splitlines()]
+        return "\n".join(line for line in lines if "WARNING" in line or "ERROR" in line)
+
     def unheard_bells(self) -> int:
         with closing(redis.from_url(self.broker)) as broker:
             return int(broker.llen("portal"))

@@ -28,7 +28,7 @@ class Verdict:
     """Numbers for the table, and a sentence for each thing that is wrong."""
 
     mails: int = 0
-    copies: int = 0
+    copies: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     dead_passwords: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ def look_for_copies(mails: list[Mail], verdict: Verdict) -> None:
     for mail in mails:
         content = mail.to, str(mail.message["Subject"]), PASSWORD.findall(mail.text)
         if mail.message_id in seen:
-            verdict.copies += 1
+            verdict.copies.append(f"{mail.message_id} to {mail.to}")
             if seen[mail.message_id] != content:
                 verdict.wrong.append(f"two different mails are called {mail.message_id}")
         seen[mail.message_id] = content
