@@ -20,7 +20,7 @@ from accounts.desk import DeskAdmin, KeptAdmin
 from accounts.http import UserRequest
 from accounts.models import User
 
-from . import emails, workflow
+from . import notices, workflow
 from .forms import DecisionForm, ReissueForm
 from .models import (
     NOT_YOUR_OWN,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 else:  # Django's admin classes take no parameters at run time
     UserTypeTable, NoticeStack = admin.TabularInline, admin.StackedInline
 
-mail_admin.SEARCHES.append(emails.by_protocol)
+mail_admin.SEARCHES.append(notices.by_protocol)
 
 PART_OF_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
 #: What each button says, in the order in which they stand.
@@ -176,7 +176,7 @@ class AccessRequestAdmin(DeskAdmin):
             "title": f"Solicitação {access_request.protocol}",
             "opts": self.opts,
             "access_request": access_request,
-            "steps": emails.steps_of(access_request),
+            "steps": notices.steps_of(access_request),
             "other_requests": AccessRequest.objects.filter(beneficiary=access_request.beneficiary_id)
             .exclude(pk=pk)
             .select_related("user_type__system")[:10],
@@ -260,7 +260,7 @@ class AccessGrantAdmin(DeskAdmin):
             "title": f"Acesso de {grant.user.display_name} a {grant.user_type}",
             "opts": self.opts,
             "grant": grant,
-            "steps": emails.grant_steps_of(grant),
+            "steps": notices.grant_steps_of(grant),
             "asks_credential": asks_credential(grant.user_type.system),
             "may_reissue": workflow.may_reissue(request.user, grant),
             "request_url": reverse("admin:requests_app_accessrequest_change", args=[grant.request_id]),

@@ -18,7 +18,7 @@ from accounts import names
 from accounts.http import STALE, UserRequest
 from accounts.models import Employment, User
 
-from . import emails, workflow
+from . import notices, workflow
 from .forms import AccessRequestForm, initial_from, read_nonce
 from .models import AccessRequest, ExternalSystem, Status
 
@@ -86,7 +86,7 @@ class RequestDetail(View):
 
     def get(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
-        steps = emails.steps_of(access_request)
+        steps = notices.steps_of(access_request)
         context = {
             "access_request": access_request,
             "steps": steps,

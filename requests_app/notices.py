@@ -1,0 +1,125 @@
+"""What became of the mails about a request, for its pages and for the staff's."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import outbox
+from accounts.emails import masked
+from accounts.models import MailStatus, OutgoingMail
+
+from .emails import ABOUT_ACCESS, CREDENTIAL, GRANTED, LABELS, TYPED
+from .models import AccessGrant, AccessRequest, GrantEvent, RequestEvent, Status
+
+PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
+#: A mail that has waited longer than this is late.
+SOON = timedelta(hours=1)
+#: What has no name of its own is simply "E-mail".
+CALLED = {
+    CREDENTIAL: "E-mail com login e senha provisória",
+    TYPED: "E-mail com login e primeira senha",
+    GRANTED: "E-mail sobre o acesso",
+}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What became of one mail."""
+
+    mail: OutgoingMail
+    #: Of the beneficiary, where the mail went to them as such.
+    name: str
+    #: Masked; empty where it is not the reader's to see, or has been corrected since.
+    address: str
+
+    @property
+    def label(self) -> str:
+        return outbox.KINDS[self.mail.kind].label
+
+    @property
+    def went_wrong(self) -> bool:
+        return self.mail.status == MailStatus.FAILED
+
+    @property
+    def sentence(self) -> str:
+        """For requester and beneficiary."""
+        called = CALLED.get(self.mail.kind, "E-mail")
+        if self.mail.status == MailStatus.FAILED:
+            whose = f" a {self.name}" if self.name else ""
+            return f"Houve um problema no envio do {called[0].lower()}{called[1:]}{whose}; a Coordenadoria foi avisada."
+        if self.mail.status == MailStatus.PENDING:
+            whose = f" para {self.name}" if self.name else ""
+            late = timezone.now() - (self.mail.retried_at or self.mail.created_at) > SOON
+            slowly = " O envio está demorando; o portal continua tentando." if late else ""
+            return f"{called}{whose} na fila de envio.{slowly}"
+        whose = f" a {self.name}" if self.name else ""
+        where = f" para {self.address}" if self.address else ""
+        return f"{called} enviado{whose} em {_moment(self.mail.sent_at)}{where}."
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{timezone.localtime(at):%d/%m/%Y %H:%M}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a history, with the mails that told of it."""
+
+    event: RequestEvent | GrantEvent
+    notices: list[Notice]
+
+
+def about(events: Collection[int], grant_events: Collection[int]) -> Q:
+    """The mails about these steps: by their keys, for which the table has its index."""
+    return Q(kind__in=[*LABELS], object_id__in=events) | Q(kind__in=ABOUT_ACCESS, object_id__in=grant_events)
+
+
+def by_protocol(typed: str) -> Q | None:
+    """The mails about one request, for the staff's search; None if this is no protocol."""
+    if not PROTOCOL.fullmatch(typed):
+        return None
+    events = RequestEvent.objects.filter(request__protocol=typed).values_list("pk", flat=True)
+    grant_events = GrantEvent.objects.filter(grant__request__protocol=typed).values_list("pk", flat=True)
+    return about([*events], [*grant_events])
+
+
+def steps_of(request: AccessRequest) -> list[Step]:
+    """The history of a request; the mails about its access stand where it was completed. Three queries."""
+    events = list(request.events.select_related("actor"))
+    grant_events = GrantEvent.objects.filter(grant__request=request).values_list("pk", flat=True)
+    keys = [event.pk for event in events]
+    completed = next((event.pk for event in events if event.to_status == Status.COMPLETED), None)
+    # What went out before a correction went to the address of that time.
+    corrections = [event.at for event in events if event.from_status and event.to_status == Status.PENDING]
+
+    notices: dict[int | None, list[Notice]] = defaultdict(list)
+    for mail in _told(about(keys, [*grant_events])):
+        if mail.kind in LABELS:
+            since = mail.sent_at is not None and all(mail.sent_at >= at for at in corrections)
+            address = masked(request.requester_email) if since else ""
+            notices[mail.object_id].append(Notice(mail, "", address))
+        else:
+            notices[completed].append(Notice(mail, mail.recipient.display_name, ""))
+    return [Step(event, notices[event.pk]) for event in events]
+
+
+def grant_steps_of(grant: AccessGrant) -> list[Step]:
+    """The history of an access, with its mails. Two queries."""
+    events = list(grant.events.select_related("actor"))
+    notices = defaultdict(list)
+    for mail in _told(about([], [event.pk for event in events])):
+        notices[mail.object_id].append(Notice(mail, mail.recipient.display_name, ""))
+    return [Step(event, notices[event.pk]) for event in events]
+
+
+def _told(wanted: Q) -> list[OutgoingMail]:
+    """Of a mail that was replaced, the one in its place tells."""
+    mails = OutgoingMail.objects.filter(wanted).exclude(status=MailStatus.SUPERSEDED)
+    return list(mails.select_related("recipient").order_by("pk"))
