@@ -199,6 +199,23 @@ def test_the_requester_hears_once_that_it_expired_and_what_to_do(smtp_sink):
     assert "Corrigir e reabrir" in told.text()
 
 
+def test_one_that_cannot_be_expired_keeps_no_other_back_and_is_told_of(monkeypatch):
+    requests = [request_in(Status.RETURNED) for _ in range(3)]
+    AccessRequest.objects.update(correct_by=timezone.localdate() - timedelta(days=1))
+    owe = outbox.owe
+
+    def owe_unless_first(kind, *, recipient, about):
+        if recipient == requests[0].requester:
+            raise ZeroDivisionError
+        owe(kind, recipient=recipient, about=about)
+
+    monkeypatch.setattr(outbox, "owe", owe_unless_first)
+    with pytest.raises(RuntimeError, match="1 requests could not be expired; 2 were"):
+        workflow.expire_overdue()
+    statuses = AccessRequest.objects.order_by("pk").values_list("status", flat=True)
+    assert [*statuses] == [Status.RETURNED, Status.EXPIRED, Status.EXPIRED]
+
+
 def test_only_returned_requests_expire():
     requests = [request_in(status) for status in Status]
     AccessRequest.objects.update(correct_by=timezone.localdate() - timedelta(days=1))

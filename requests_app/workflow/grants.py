@@ -1,0 +1,122 @@
+"""What a request that is completed gives: the access, and the mail that says how to get in (DESIGN §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from accounts import outbox, provisional, secret_keys
+from accounts.models import OutgoingMail, ProvisionalPassword, User
+
+from .. import emails
+from ..models import NOT_YOUR_OWN, AccessGrant, AccessRequest, ExternalSystem, GrantEvent, GrantStatus, TypedCredential
+from .rules import MoveRefusedError, can_be_read
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Login and first password of an account that an analyst made by hand in the other system."""
+
+    login: str
+    password: str = field(repr=False)
+
+
+def give(request: AccessRequest, by: User | None, *, renew_password: bool, typed: Typed | None) -> None:
+    """Give what was asked, and owe the beneficiary the mail that says how to get in."""
+    beneficiary = User.objects.select_for_update(of=("self",), no_key=True).get(pk=request.beneficiary_id)
+    grant = AccessGrant.objects.create(
+        request=request, user=beneficiary, user_type=request.user_type, unit=request.unit
+    )
+    password = None
+    if request.system.credential == ExternalSystem.Credential.PORTAL:
+        password = provisional.issue(beneficiary, by=by, renew=renew_password)
+    if typed is not None and request.system.credential == ExternalSystem.Credential.OPERATOR:
+        _owe_typed(grant, by, "", "", typed)
+    else:
+        _owe_credential(grant, by, "", "", password)
+
+
+def _owe_credential(
+    grant: AccessGrant, by: User | None, came_from: str, note: str, password: ProvisionalPassword | None
+) -> None:
+    event = GrantEvent.objects.create(
+        grant=grant,
+        from_status=came_from,
+        to_status=GrantStatus.ACTIVE,
+        actor=by,
+        note=note,
+        provisional_password=password,
+    )
+    outbox.owe(emails.CREDENTIAL if password else emails.GRANTED, recipient=grant.user, about=event.pk)
+
+
+def _owe_typed(grant: AccessGrant, by: User | None, came_from: str, note: str, typed: Typed) -> None:
+    TypedCredential.objects.filter(event__grant=grant).update(password="")  # replaced: no mail may carry it any more
+    event = GrantEvent.objects.create(
+        grant=grant, from_status=came_from, to_status=GrantStatus.ACTIVE, actor=by, note=note
+    )
+    TypedCredential.objects.create(event=event, login=typed.login, password=secret_keys.encrypt(typed.password))
+    outbox.owe(emails.TYPED, recipient=grant.user, about=event.pk)
+
+
+@transaction.atomic
+def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> AccessGrant:
+    """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
+
+    For a system that is registered by hand, ``typed`` is what the analyst got there. Raises MoveRefusedError, with a
+    sentence for the person.
+    """
+    grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=grant.user_id)
+    if refusal := _why_not_reissue(by, grant):
+        raise MoveRefusedError(refusal)
+    if not can_be_read(note):
+        raise MoveRefusedError("Escreva o motivo da reemissão.")
+    if grant.user_type.system.credential == ExternalSystem.Credential.PORTAL:
+        _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
+    elif typed is None:
+        raise MoveRefusedError("Digite o login e a senha que o outro sistema deu.")
+    else:
+        _owe_typed(grant, by, grant.status, note.strip(), typed)
+    return grant
+
+
+def send_again(mail: OutgoingMail, by: User) -> None:
+    """Make anew what a credential mail that failed carried (``outbox.Kind.again``), in the caller's transaction.
+
+    A password that was delivered, or that the person chose meanwhile, stays: then the new mail carries none. The new
+    mail says what the one before would have said, so its event repeats where that came from. Raises RetryRefusedError.
+    """
+    before = GrantEvent.objects.get(pk=mail.object_id)
+    grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=before.grant_id)
+    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=grant.user_id)
+    if refusal := _why_not_reissue(by, grant):
+        raise outbox.RetryRefusedError(refusal)
+    password = None if user.has_chosen_password else provisional.issue(user, by=by, renew=_nobody_has_it(user))
+    _owe_credential(grant, by, before.from_status, "O e-mail anterior não foi entregue.", password)
+
+
+def _nobody_has_it(user: User) -> bool:
+    """Whether the person's provisional password was neither delivered nor is about to be. The caller locks them."""
+    live = provisional.live_of(user)
+    return live is None or not (live.nonce or emails.was_delivered(live))
+
+
+def may_reissue(by: User, grant: AccessGrant) -> bool:
+    """What the button asks before it is shown."""
+    return not _why_not_reissue(by, grant)
+
+
+def _why_not_reissue(by: User, grant: AccessGrant) -> str:
+    if not (by.is_active and by.has_perm("requests_app.decide")):
+        return "Você não tem permissão para isso."
+    if by.pk in {grant.user_id, grant.request.requester_id}:
+        return NOT_YOUR_OWN
+    if grant.status != GrantStatus.ACTIVE:
+        return "Só um acesso ativo tem credencial para reemitir."
+    if grant.user_type.system.credential == ExternalSystem.Credential.OWN:
+        return "A senha deste sistema não é emitida pelo portal."
+    if not (grant.user.is_active and grant.user.email):
+        return "Esta pessoa está inativa ou não tem e-mail no cadastro."
+    return ""

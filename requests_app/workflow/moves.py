@@ -1,0 +1,236 @@
+"""The only writers of a request's status and history: file, move, correct, and the clock."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from accounts import outbox
+from accounts.models import Employment, User
+
+from .. import emails
+from ..models import (
+    ALREADY_ASKED,
+    NOT_YOUR_OWN,
+    AccessGrant,
+    AccessRequest,
+    ExternalSystem,
+    ProtocolCounter,
+    RequestEvent,
+    Status,
+)
+from . import grants
+from .grants import Typed
+from .rules import (
+    MOVES,
+    NEEDS_REASON,
+    ONLY_WITH_A_BOND,
+    WRITE_A_REASON,
+    MoveRefusedError,
+    Role,
+    can_be_read,
+    has_left,
+    roles_of,
+)
+
+log = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def file(request: AccessRequest) -> AccessRequest:
+    """Number and store a new request, begin its history and owe the mail that acknowledges it.
+
+    The same form (``form_nonce``) filed again gives back the request it made before. Raises MoveRefusedError if the
+    person already has, or has asked for, the same.
+    """
+    same_form = AccessRequest.objects.filter(form_nonce=request.form_nonce, requester=request.requester)
+    if made := same_form.first():
+        return made
+    if has_left(request.requester):
+        raise MoveRefusedError(ONLY_WITH_A_BOND)
+    try:
+        _store(request)
+    except MoveRefusedError:
+        if made := same_form.first():  # sent twice at once, and the other was quicker
+            return made
+        raise
+    event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
+    outbox.owe(emails.RECEIVED, recipient=request.requester, about=event.pk)
+    return request
+
+
+def _store(request: AccessRequest) -> None:
+    refuse_if_impossible(request)
+    try:
+        with transaction.atomic():
+            request.protocol = next_protocol()
+            request.save(force_insert=True)
+    except IntegrityError:  # somebody was quicker
+        refuse_if_impossible(request)  # which says who
+        raise MoveRefusedError(ALREADY_ASKED) from None
+
+
+def next_protocol() -> str:
+    """``2026-000123``, in order within the year; the row is locked until the caller's transaction ends."""
+    year = timezone.localdate().year
+    ProtocolCounter.objects.bulk_create([ProtocolCounter(year=year)], ignore_conflicts=True)
+    ProtocolCounter.objects.filter(year=year).update(last=F("last") + 1)
+    return f"{year}-{ProtocolCounter.objects.get(year=year).last:06d}"
+
+
+@transaction.atomic
+def move(
+    pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False, typed: Typed | None = None
+) -> AccessRequest:
+    """Move one request, record it in the history and owe the mail that tells of it.
+
+    ``by`` None is the clock. ``renew_password``: the approver wants a new provisional password even if the person has
+    chosen one. ``typed``: what the analyst got for the person from a system that is registered by hand; None where
+    that system sends its own. Raises MoveRefusedError, with a sentence for the person, if the table, the role, the
+    four-eyes rule or the state of things forbids it.
+    """
+    request = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    came_from = Status(request.status)
+    _refuse_unless_allowed(request, came_from, to, by)
+    note = note.strip()
+    if to in NEEDS_REASON and not can_be_read(note):
+        raise MoveRefusedError(WRITE_A_REASON)
+    if to in {Status.APPROVED, Status.COMPLETED} or came_from == Status.EXPIRED:
+        refuse_if_impossible(request)
+    try:
+        with transaction.atomic():
+            event = _record(request, to, by, note)
+    except IntegrityError:  # reopened while another request for the same was filed
+        raise MoveRefusedError(ALREADY_ASKED) from None
+    if to == Status.APPROVED and request.system.credential == ExternalSystem.Credential.PORTAL:
+        # The portal's own account needs nobody's hand: the clock completes it at once.
+        event = _record(request, Status.COMPLETED, None, "")
+    if request.status == Status.COMPLETED:
+        grants.give(request, by, renew_password=renew_password, typed=typed)
+    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester, about=event.pk)
+    return request
+
+
+def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status, by: User | None) -> None:
+    allowed = MOVES.get((came_from, to))
+    if allowed is None:
+        raise MoveRefusedError(
+            f"A solicitação {request.protocol} está “{came_from.label}” e não pode passar para “{to.label}”. "
+            "Talvez outra pessoa já a tenha decidido: abra de novo para ver."
+        )
+    if not allowed.isdisjoint(roles_of(by, request)):
+        return
+    if by is not None and by.pk in {request.requester_id, request.beneficiary_id} and Role.ANALYST in allowed:
+        raise MoveRefusedError(NOT_YOUR_OWN)
+    raise MoveRefusedError("Você não tem permissão para isso.")
+
+
+def refuse_if_impossible(request: AccessRequest) -> None:
+    """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError."""
+    beneficiary, user_type = request.beneficiary, request.user_type
+    if not Employment.objects.current().filter(pk=request.employment_id, user=beneficiary).exists():
+        raise MoveRefusedError("Esta pessoa não tem mais este vínculo com o Tribunal.")
+    if not beneficiary.email:
+        raise MoveRefusedError(
+            "Esta pessoa não tem e-mail no cadastro e não receberia a credencial. Avise a Gestão de Pessoas."
+        )
+    if not (user_type.is_active and user_type.system.is_active):
+        raise MoveRefusedError(f"{user_type} não aceita pedidos no momento.")
+    same = AccessRequest.objects.open().filter(beneficiary=beneficiary, user_type=user_type, unit=request.unit)
+    if other := same.exclude(pk=request.pk).first():
+        raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
+    if AccessGrant.objects.live().filter(user=beneficiary, user_type=user_type, unit=request.unit).exists():
+        raise MoveRefusedError(f"Esta pessoa já tem acesso a {user_type}.")
+
+
+def _record(request: AccessRequest, to: Status, by: User | None, note: str) -> RequestEvent:
+    """Write one move: the row and its line of history."""
+    came_from = request.status
+    request.status = to
+    request.holder = by if to == Status.IN_REVIEW else None
+    if to == Status.RETURNED:
+        request.correct_by = add_business_days(timezone.localdate(), settings.RETURN_DAYS)
+    if to in {Status.APPROVED, Status.REJECTED}:
+        request.decided_by, request.decided_at = by, timezone.now()
+    if to == Status.COMPLETED:
+        request.completed_by = by
+    request.save(update_fields=["status", "holder", "correct_by", "decided_by", "decided_at", "completed_by"])
+    return RequestEvent.objects.create(request=request, from_status=came_from, to_status=to, actor=by, note=note)
+
+
+def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessRequest:
+    """Store what the requester corrected on a returned (or expired) request and put it back into the queue.
+
+    Raises MoveRefusedError.
+    """
+    with transaction.atomic():
+        locked = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
+        _refuse_unless_allowed(locked, Status(locked.status), Status.PENDING, by)
+        if by.pk == locked.requester_id and has_left(by):
+            raise MoveRefusedError(ONLY_WITH_A_BOND)
+        if by.pk != locked.requester_id and request.beneficiary_id != locked.beneficiary_id:
+            raise MoveRefusedError("Só quem pediu pode trocar a pessoa que terá o acesso.")
+        request.status = locked.status
+        refuse_if_impossible(request)
+        try:
+            with transaction.atomic():
+                request.save(update_fields=CORRECTABLE)
+                return move(request.pk, Status.PENDING, by=by, note=note)
+        except IntegrityError:
+            raise MoveRefusedError(ALREADY_ASKED) from None
+
+
+#: What a correction may touch: who asked, and whom for how many, stays.
+CORRECTABLE = (
+    "requester_email",
+    "requester_phone",
+    "beneficiary",
+    "employment",
+    "beneficiary_name",
+    "beneficiary_matricula",
+    "beneficiary_cargo",
+    "beneficiary_lotacao",
+    "user_type",
+    "unit",
+    "description",
+)
+
+
+def expire_overdue(*, dry_run: bool = False) -> int:
+    """The clock: returned requests whose date has passed expire. Returns how many did, or would."""
+    overdue = AccessRequest.objects.filter(status=Status.RETURNED, correct_by__lt=timezone.localdate())
+    if dry_run:
+        return overdue.count()
+    expired, failed = 0, 0
+    for pk in overdue.values_list("pk", flat=True):
+        try:
+            expired += _expire(overdue, pk)
+        except Exception:  # one must not keep all others back
+            log.exception("Request %s could not be expired", pk)
+            failed += 1
+    if failed:
+        raise RuntimeError(f"{failed} requests could not be expired; {expired} were")
+    return expired
+
+
+@transaction.atomic
+def _expire(overdue: QuerySet[AccessRequest], pk: int) -> bool:
+    """False if it was corrected a moment ago, or is in somebody's hands."""
+    if not overdue.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(pk=pk).first():
+        return False
+    move(pk, Status.EXPIRED, by=None)
+    return True
+
+
+def add_business_days(start: date, days: int) -> date:
+    """``days`` business days later: Saturdays and Sundays do not count."""
+    day = start
+    while days:
+        day += timedelta(days=1)
+        days -= day.weekday() < 5  # noqa: PLR2004 - Monday is 0, Saturday 5
+    return day
