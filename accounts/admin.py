@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -15,8 +18,10 @@ from .models import Employment, HelpDesk, OutgoingMail, SecurityEvent, Unit, Use
 
 if TYPE_CHECKING:
     EmploymentTable = admin.TabularInline[Employment, User]
-else:  # Django's admin classes take no parameters at run time
+    AnyForm = forms.ModelForm[User]
+else:  # Django's classes take no parameters at run time
     EmploymentTable = admin.TabularInline
+    AnyForm = forms.ModelForm
 
 admin.site.register(OutgoingMail, OutgoingMailAdmin)
 
@@ -28,10 +33,23 @@ class EmploymentInline(EmploymentTable):
     autocomplete_fields = ("unit",)
 
 
+class PersonForm(AnyForm):
+    """What Gestão may change of a person."""
+
+    def clean_email(self) -> str:
+        """Links and passwords go there: nowhere outside, by hand."""
+        address: str = self.cleaned_data["email"]
+        domain = address.rpartition("@")[2].lower()
+        if address and "email" in self.changed_data and domain not in settings.INSTITUTIONAL_DOMAINS:
+            raise ValidationError(f"Use um e-mail institucional: {', '.join(settings.INSTITUTIONAL_DOMAINS)}.")
+        return address
+
+
 @admin.register(User)
 class UserAdmin(KeptAdmin):
     """The directory. ``is_superuser`` is set by ``create_administrator`` alone."""
 
+    form = PersonForm
     list_display = ("display_name", "masked_cpf", "masked_email", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
     search_fields = ("search_name",)

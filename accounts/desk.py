@@ -24,11 +24,20 @@ else:  # Django's admin classes take no parameters at run time
     AnyAdmin = admin.ModelAdmin
 
 
+#: More than a name has; each costs the database a comparison with every person.
+MOST_WORDS = 8
+
+
+def words_of(typed: str) -> list[str]:
+    """The words to search for, folded, each once, and no more of them than a name has."""
+    return list(dict.fromkeys(names.fold(typed[:200]).split()))[:MOST_WORDS]
+
+
 def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
     """Those whose name, matrícula or whole CPF was typed. By a matrícula somebody may be found twice."""
     if digits := cpf_rules.clean(typed):
         return people.filter(cpf=digits)
-    for word in names.fold(typed).split():
+    for word in words_of(typed):
         people = people.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
     return people
 

@@ -97,10 +97,8 @@ def provisional_lapsing(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 
 def address_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
-    """The notice to the address that was, in case somebody else had it changed."""
+    """The notice to the address that was, in case somebody else had it changed; to who may not sign in, too."""
     change = AddressChange.objects.select_related("user").get(pk=mail.object_id)
-    if not change.user.is_active:
-        raise outbox.SupersededError("A pessoa não está mais ativa.")
     if change.user.email == change.old:
         raise outbox.SupersededError("O endereço voltou a ser este.")
     return compose(addresses.ADDRESS_CHANGED, to=change.old, context={"person": change.user, "change": change})

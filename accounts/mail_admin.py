@@ -36,6 +36,7 @@ else:  # Django's paginator takes no parameters at run time
     AnyPaginator = Paginator
 
 ATTENTION = "atencao"
+UNKNOWN_KIND = "O portal não envia mais mensagens deste tipo."
 #: Somebody whose name is so common has to be looked for with more of it.
 MOST_PEOPLE = 1000
 #: "Tentar de novo" for many ends after so many, or after so many seconds; the person presses again.
@@ -181,7 +182,7 @@ class OutgoingMailAdmin(DeskAdmin):
     paginator = CappedPaginator
     show_facets = admin.ShowFacets.NEVER
     change_list_template = "admin/accounts/outgoingmail/list.html"
-    actions = ("try_selected_again",)
+    actions = ("try_selected_again", "dismiss_selected")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return MailList
@@ -253,9 +254,21 @@ class OutgoingMailAdmin(DeskAdmin):
         if tried < len(chosen):
             messages.info(request, "Nem todas foram tentadas ainda. Selecione as outras e use “Tentar de novo”.")
 
+    @admin.action(description="Dar por resolvido", permissions=["retry"])
+    def dismiss_selected(self, request: UserRequest, queryset: QuerySet[OutgoingMail]) -> None:
+        """Those of the chosen that failed."""
+        failed = queryset.filter(status=MailStatus.FAILED, kind__in=outbox.KINDS).values_list("pk", flat=True)
+        done = sum(outbox.dismiss(pk, by=request.user) for pk in list(failed[:MOST_AT_ONCE]))
+        messages.success(request, f"Problemas dados por resolvidos: {done}.")
+
     def get_urls(self) -> list[URLPattern]:
         retry = self.admin_site.admin_view(self.retry_view)
-        return [path("<int:pk>/tentar/", retry, name="accounts_outgoingmail_retry"), *super().get_urls()]
+        dismiss = self.admin_site.admin_view(self.dismiss_view)
+        return [
+            path("<int:pk>/tentar/", retry, name="accounts_outgoingmail_retry"),
+            path("<int:pk>/resolver/", dismiss, name="accounts_outgoingmail_dismiss"),
+            *super().get_urls(),
+        ]
 
     def retry_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Try one again; who comes too late, or asks for what cannot be, is told why."""
@@ -272,11 +285,24 @@ class OutgoingMailAdmin(DeskAdmin):
             add_preserved_filters({"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}, url)
         )
 
+    def dismiss_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """Take a failed mail off the list of problems: somebody has seen to it in another way."""
+        if request.method != "POST":
+            return self.nothing_done(request, pk)
+        if not self.has_retry_permission(request):
+            raise PermissionDenied
+        get_object_or_404(OutgoingMail, pk=pk, kind__in=outbox.KINDS)
+        if not outbox.dismiss(pk, by=request.user):
+            return self.page(request, pk, "Esta mensagem não está mais entre os problemas.")
+        messages.success(request, "O problema foi dado por resolvido.")
+        return redirect("admin:accounts_outgoingmail_change", pk)
+
     def page(self, request: UserRequest, pk: int, refusal: str = "") -> HttpResponse:
         """All that is known of one mail, and the button for who may press it."""
         mail = get_object_or_404(OutgoingMail.objects.select_related("recipient"), pk=pk)
         [row] = rows([mail])
         kind = outbox.KINDS.get(mail.kind)
+        why_not = outbox.why_not_retry(mail) if kind else UNKNOWN_KIND
         context = {
             **self.admin_site.each_context(request),
             "title": f"Mensagem: {row.label}",
@@ -285,8 +311,9 @@ class OutgoingMailAdmin(DeskAdmin):
             "row": row,
             "mail": mail,
             "refusal": refusal,
-            "may_retry": kind is not None and self.has_retry_permission(request) and outbox.may_retry(mail),
-            "final": kind.final if kind is not None and mail.status == MailStatus.FAILED else "",
+            "may_retry": why_not == "" and self.has_retry_permission(request),
+            "why_not": why_not if mail.status == MailStatus.FAILED else "",
+            "may_dismiss": kind is not None and mail.status == MailStatus.FAILED and self.has_retry_permission(request),
             "made_anew": mail.status == MailStatus.FAILED and kind is not None and kind.again is not None,
         }
         status = 409 if refusal else 200
@@ -301,7 +328,7 @@ def _row_of(mail: OutgoingMail) -> Row:
 def _try_again(pk: int, *, by: User, wake: bool = True) -> str:
     """Why it was not tried; nothing where it was."""
     if OutgoingMail.objects.filter(pk=pk).exclude(kind__in=outbox.KINDS).exists():
-        return "O portal não envia mais mensagens deste tipo."
+        return UNKNOWN_KIND
     try:
         outbox.try_again(pk, by=by, wake=wake)
     except outbox.RetryRefusedError as refusal:

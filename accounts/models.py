@@ -314,6 +314,7 @@ class SecurityEvent(models.Model):
         ADMINISTRATOR_MADE = "ADMINISTRATOR_MADE", "Administrador criado"
         MAIL_RETRIED = "MAIL_RETRIED", "Envio repetido"
         EMAIL_CHANGED = "EMAIL_CHANGED", "E-mail alterado"
+        MAIL_DISMISSED = "MAIL_DISMISSED", "Problema de envio dado por resolvido"
 
     kind = models.CharField("evento", max_length=20, choices=Kind)
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="security_events", verbose_name="pessoa")
@@ -346,6 +347,7 @@ class SecurityEvent(models.Model):
                         "ADMINISTRATOR_MADE",
                         "MAIL_RETRIED",
                         "EMAIL_CHANGED",
+                        "MAIL_DISMISSED",
                     )
                 ),
             ),

@@ -6,6 +6,7 @@ The row is the promise; the broker only rings. Whatever dies, the next sweep fin
 from __future__ import annotations
 
 import logging
+import re
 import smtplib
 import threading
 import uuid
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(minutes=4)
 #: Waits after the first, second… "not now" (4xx); then every six hours, about three days in all.
 BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60, 120, 240, *[360] * 11))
+#: Security or policy (RFC 3463, 3.8): mostly about us, such as a block list, and seldom for good.
+POLICY = re.compile(r"\d{3} 5\.7\.\d")
 #: A server that cannot be reached is tried again this soon, and for this long.
 UNREACHABLE_RETRY = timedelta(minutes=3)
 UNREACHABLE_FOR = timedelta(days=7)
@@ -43,6 +46,9 @@ SWEEP = "sweep"
 stopping = threading.Event()
 #: One mail at a time in each process: a process that is killed leaves at most one behind that the server has taken.
 _sending = threading.Lock()
+
+
+LAPSED = "O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido."
 
 
 class SupersededError(Exception):
@@ -278,7 +284,7 @@ def _answer(code: int, answer: bytes | str) -> str:
 
 def _refused(mail: OutgoingMail, code: int, answer: bytes | str) -> None:
     sentence = _answer(code, answer)
-    if code >= 500:  # noqa: PLR2004 - RFC 5321, 4.2.1: 5yz is a permanent negative reply
+    if code >= 500 and not POLICY.match(sentence):  # noqa: PLR2004 - RFC 5321, 4.2.1: 5yz is a permanent negative reply
         settle(mail, MailStatus.FAILED, error=sentence)
     else:
         retry_or_give_up(mail, sentence)
@@ -350,11 +356,15 @@ def came_back(mail_uuid: uuid.UUID, reason: str) -> bool:
     return bool(returned)
 
 
-def may_retry(mail: OutgoingMail) -> bool:
-    """What the button asks before it is shown: the mail failed, or waits for a later try."""
+def why_not_retry(mail: OutgoingMail) -> str:
+    """What the button asks before it is shown; nothing where the mail failed, or waits for a later try."""
+    kind, now = KINDS[mail.kind], database_time()
     if mail.status == MailStatus.FAILED:
-        return not KINDS[mail.kind].final
-    return mail.status == MailStatus.PENDING and mail.lease_until is None and mail.next_at > database_time()
+        has_lapsed = kind.again is None and kind.lives is not None and now - mail.created_at > kind.lives
+        return kind.final or (LAPSED if has_lapsed else "")
+    if mail.status == MailStatus.PENDING and mail.lease_until is None and mail.next_at > now:
+        return ""
+    return f"Esta mensagem está “{mail.get_status_display()}” e não precisa de outra tentativa."
 
 
 @transaction.atomic
@@ -365,21 +375,28 @@ def try_again(pk: int, *, by: User, wake: bool = True) -> None:
     rings (``wake``) once in the end. Raises RetryRefusedError, with a sentence for the person.
     """
     mail = OutgoingMail.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
-    kind = KINDS[mail.kind]
-    if mail.status == MailStatus.FAILED and kind.final:
-        raise RetryRefusedError(kind.final)
-    if not may_retry(mail):
-        raise RetryRefusedError(f"Esta mensagem está “{mail.get_status_display()}” e não precisa de outra tentativa.")
-    now = database_time()
+    if why_not := why_not_retry(mail):
+        raise RetryRefusedError(why_not)
+    kind, now = KINDS[mail.kind], database_time()
     changed: dict[str, object] = {"next_at": now}
     if mail.status == MailStatus.FAILED and kind.again:
         kind.again(mail, by)
         changed = {"status": MailStatus.SUPERSEDED, "error": f"{mail.error} (refeita em outra mensagem)"[-300:]}
     elif mail.status == MailStatus.FAILED:
-        if kind.lives and now - mail.created_at > kind.lives:
-            raise RetryRefusedError("O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido.")
         changed |= {"status": MailStatus.PENDING, "attempts": 0, "sent_at": None, "retried_at": now}
     OutgoingMail.objects.filter(pk=pk).update(**changed)
     security.record(SecurityEvent.Kind.MAIL_RETRIED, user=mail.recipient, actor=by, detail=kind.label)
     if wake:
         ring_on_commit()
+
+
+@transaction.atomic
+def dismiss(pk: int, *, by: User) -> bool:
+    """Somebody has seen to a mail that failed in another way: it is no problem any more. False if it was none."""
+    mail = OutgoingMail.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    if mail.status != MailStatus.FAILED:
+        return False
+    error = f"{mail.error} (dada por resolvida)"[-300:]
+    OutgoingMail.objects.filter(pk=pk).update(status=MailStatus.SUPERSEDED, error=error)
+    security.record(SecurityEvent.Kind.MAIL_DISMISSED, user=mail.recipient, actor=by, detail=KINDS[mail.kind].label)
+    return True

@@ -13,6 +13,8 @@ from accounts import correlation
 
 #: Seconds; a restart of the database takes a few.
 RETRY_AFTER = 15
+#: PostgreSQL's code for a server that takes no writes, as after a change of servers.
+READ_ONLY = "25006"
 #: What must not stand in a page, not even for the person who typed it.
 SECRET_FIELDS = frozenset({"password", "old_password", "new_password1", "new_password2"})
 #: A solution of the captcha may have been used already.
@@ -39,7 +41,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def database_is_away(problem: BaseException | None) -> bool:
     """Whether that is what went wrong first."""
     while problem is not None:
-        if isinstance(problem, OperationalError | InterfaceError):
+        if isinstance(problem, OperationalError | InterfaceError) or getattr(problem, "pgcode", "") == READ_ONLY:
             return True
         problem = problem.__context__
     return False

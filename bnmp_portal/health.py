@@ -48,19 +48,31 @@ def health_live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def health_ready(_request: HttpRequest) -> JsonResponse:
-    """200 if the database answers and guards its history, else 503.
+    """200 if the database answers, takes writes and guards its history, else 503.
 
     The broker is no condition: mail waits in the outbox without it.
     """
     try:
-        missing = history.missing_triggers(connection)
+        missing, writable = history.missing_triggers(connection), is_writable()
     except Error:
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "unavailable"}, status=503, headers={"Retry-After": "5"})
+    if not writable:
+        logger.error("The database takes no writes.")
+        return JsonResponse({"status": "read-only"}, status=503, headers={"Retry-After": "5"})
     if missing:
         logger.error("History is not guarded, run migrate: %s", ", ".join(missing))
         return JsonResponse({"status": "history is not guarded"}, status=503, headers={"Retry-After": "5"})
     return JsonResponse({"status": "ok"})
+
+
+def is_writable() -> bool:
+    """A PostgreSQL that follows another, or was told so, answers and takes no writes."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return bool(cursor.fetchone()[0] == "off")
 
 
 def comes_from_a_monitor(request: HttpRequest) -> bool:

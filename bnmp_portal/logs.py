@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from accounts import cpf
 
 RESET_LINK = re.compile(r"(/redefinir-senha/+)(?!nova/?(?:[\s\"'?#]|$))[^\s\"'?#]+", re.IGNORECASE)
-CPF = re.compile(r"(?<![0-9])[0-9]{3}[. ]?[0-9]{3}[. ]?[0-9]{3}[- ]?[0-9]{2}(?![0-9])")
+CPF = re.compile(r"(?<![0-9])[0-9]{3}[. -]?[0-9]{3}[. -]?[0-9]{3}[. -]?[0-9]{2}(?![0-9])")
+FORMATTED = re.compile(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}")
 #: The part before the @, which may be written as in an address of the web.
 MAILBOX = re.compile(r"[^\s@<>()\[\]{}\"',;:/=]{1,64}(@|%40)(?=[\w-]+\.)")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -20,9 +21,9 @@ LINE = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s"
 
 
 def _masked(found: re.Match[str]) -> str:
-    """Without punctuation only a number with the right check digits is a CPF."""
+    """Unless it is written as one, only a number with the right check digits is a CPF."""
     digits = re.sub("[^0-9]", "", found[0])
-    return cpf.masked(digits) if "-" in found[0] or cpf.is_valid(digits) else found[0]
+    return cpf.masked(digits) if FORMATTED.fullmatch(found[0]) or cpf.is_valid(digits) else found[0]
 
 
 def redacted(text: str) -> str:

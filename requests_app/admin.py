@@ -15,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from accounts import mail_admin, names
-from accounts.desk import DeskAdmin, KeptAdmin
+from accounts import mail_admin
+from accounts.desk import DeskAdmin, KeptAdmin, words_of
 from accounts.http import UserRequest
 from accounts.models import User
 
@@ -53,7 +53,7 @@ BUTTONS = (
 )
 DONE = {
     Status.APPROVED: "Solicitação {0} aprovada.",
-    Status.COMPLETED: "Solicitação {0} aprovada e acesso liberado. A credencial segue por e-mail.",
+    Status.COMPLETED: "Solicitação {0} aprovada e acesso liberado. A pessoa recebe por e-mail como entrar.",
     Status.RETURNED: "Solicitação {0} devolvida para correção.",
     Status.REJECTED: "Solicitação {0} indeferida.",
     Status.IN_REVIEW: "Solicitação {0} em análise com você.",
@@ -124,7 +124,7 @@ class AccessRequestAdmin(DeskAdmin):
         term = search_term.strip()
         if PART_OF_PROTOCOL.fullmatch(term):
             return queryset.filter(protocol__contains=term), False
-        for word in names.fold(term).split():
+        for word in words_of(term):
             queryset = queryset.filter(
                 Q(beneficiary__search_name__contains=f" {word}")
                 | Q(beneficiary_matricula__startswith=word)

@@ -232,6 +232,13 @@ def printable(value: str) -> None:
         raise ValidationError("Use uma linha só, sem caracteres invisíveis.")
 
 
+def refuse_password_in_note(form: forms.Form) -> None:
+    """The note stays in the history for good, and people read it."""
+    password = form.cleaned_data.get("password")
+    if password and password in form.cleaned_data.get("note", ""):
+        form.add_error("note", "Não escreva a senha aqui: este texto fica no histórico.")
+
+
 class ReadableOnce(forms.PasswordInput):
     """Can be checked while it is typed, and does not come back with a page that refuses something."""
 
@@ -300,10 +307,14 @@ class DecisionForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if self.asks_credential and cleaned.get("to") == Status.COMPLETED and not cleaned.get("sends_own"):
-            for name in ("login", "password"):
-                if not cleaned.get(name) and name not in self.errors:
+        if self.asks_credential and cleaned.get("to") == Status.COMPLETED:
+            typed = [name for name in ("login", "password") if cleaned.get(name)]
+            if typed and cleaned.get("sends_own"):
+                self.add_error("sends_own", "Digite a credencial ou marque que o sistema a envia: as duas coisas não.")
+            elif len(typed) < 2 and not cleaned.get("sends_own"):  # noqa: PLR2004 - login and password
+                for name in {"login", "password"} - {*typed} - self.errors.keys():
                     self.add_error(name, "Digite o que o outro sistema deu, ou marque que ele mesmo envia.")
+        refuse_password_in_note(self)
         if cleaned.get("to") in workflow.NEEDS_REASON and not workflow.can_be_read(cleaned.get("note", "")):
             self.add_error("note", workflow.WRITE_A_REASON)
         return cleaned
@@ -321,6 +332,11 @@ class ReissueForm(forms.Form):
         self.asks_credential = asks_credential
         for name in ("login", "password"):
             self.fields[name].required = asks_credential
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        refuse_password_in_note(self)
+        return cleaned
 
     @property
     def typed(self) -> workflow.Typed | None:

@@ -57,7 +57,7 @@ class RequestList(View):
         if PROTOCOL.fullmatch(query):
             found = found.filter(protocol=query)
         else:
-            for word in names.fold(query).split():
+            for word in dict.fromkeys(names.fold(query).split()):
                 found = found.filter(
                     Q(beneficiary__search_name__contains=f" {word}")
                     | Q(protocol__contains=word)

@@ -84,6 +84,25 @@ def test_a_first_address_has_no_old_one_to_tell():
     assert event.detail == "sem e-mail → n***@tjms.jus.br"
 
 
+def test_the_old_address_is_told_even_if_the_person_may_not_sign_in_meanwhile(smtp_sink):
+    """Else two clicks would hide that somebody else receives the links."""
+    person = UserFactory(email="velho@tjms.jus.br")
+    addresses.correct(person, "novo@tjms.jus.br", by=manager())
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    outbox.send_due()
+    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["velho@tjms.jus.br"]]
+
+
+def test_an_address_outside_the_court_is_not_taken_by_hand(client):
+    person = EmploymentFactory(user__email="ana@tjms.jus.br").user
+    client.force_login(manager())
+    response = correct_in_the_admin(client, person, "ana@gmail.com")
+    assert response.status_code == 200
+    assert "Use um e-mail institucional: tjms.jus.br." in response.content.decode()
+    person.refresh_from_db()
+    assert person.email == "ana@tjms.jus.br"
+
+
 def test_an_address_that_came_back_before_the_mail_left_is_not_alarmed(smtp_sink):
     person, by = UserFactory(email="velho@tjms.jus.br"), manager()
     addresses.correct(person, "errado@tjms.jus.br", by=by)

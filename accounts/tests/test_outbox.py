@@ -259,6 +259,16 @@ def test_a_recipient_refused_for_good_fails_at_once_with_the_servers_words(kind,
 
 
 @pytest.mark.django_db
+def test_a_refusal_by_policy_is_mostly_about_us_and_is_tried_again(kind, smtp_sink):
+    """A relay that forgot us, or a block list: nothing that the recipient's mailbox did."""
+    smtp_sink.refuse = "554 5.7.1 Relay access denied"
+    mail = owe()
+    outbox.send_due()
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts, mail.error) == (MailStatus.PENDING, 1, "554 5.7.1 Relay access denied")
+
+
+@pytest.mark.django_db
 def test_a_refusal_of_one_mail_does_not_stop_the_next(kind, smtp_sink):
     refused, welcome = owe(), owe()
     age(refused, minutes=1)
@@ -402,7 +412,7 @@ def settled(mail, status, **fields):
 def test_a_mail_that_failed_goes_out_when_somebody_tries_again_and_it_is_known_who(kind, smtp_sink):
     by = UserFactory()
     mail = settled(owe(), MailStatus.FAILED, attempts=20, error="550 caixa cheia")
-    assert outbox.may_retry(mail)
+    assert not outbox.why_not_retry(mail)
     outbox.try_again(mail.pk, by=by)
     assert outbox.send_due() == 1
     mail.refresh_from_db()
@@ -446,7 +456,7 @@ def test_after_a_week_of_silence_trying_again_gives_the_server_another_week(kind
 )
 def test_what_was_sent_is_replaced_or_is_on_its_way_is_not_tried_again(kind, smtp_sink, state):
     mail = settled(owe(), **state)
-    assert not outbox.may_retry(mail)
+    assert outbox.why_not_retry(mail)
     with pytest.raises(outbox.RetryRefusedError, match=mail.get_status_display()):
         outbox.try_again(mail.pk, by=UserFactory())
     assert OutgoingMail.objects.values().get() == OutgoingMail.objects.filter(pk=mail.pk, **state).values().get()
@@ -488,6 +498,18 @@ def test_what_cannot_go_out_again_is_made_anew_or_stays_as_it_is(kind, smtp_sink
     assert outbox.send_due() == 0
 
 
+@pytest.mark.django_db
+def test_a_problem_that_was_solved_otherwise_is_put_away_once_and_it_is_known_by_whom(kind, smtp_sink):
+    by, mail = UserFactory(), settled(owe(), MailStatus.FAILED, error="550 não")
+    assert outbox.dismiss(mail.pk, by=by)
+    assert not outbox.dismiss(mail.pk, by=by)
+    mail.refresh_from_db()
+    assert (mail.status, mail.error) == (MailStatus.SUPERSEDED, "550 não (dada por resolvida)")
+    event = SecurityEvent.objects.get()
+    assert (event.kind, event.actor, event.user) == (SecurityEvent.Kind.MAIL_DISMISSED, by, mail.recipient)
+    assert outbox.send_due() == 0
+
+
 # --- Coming back -----------------------------------------------------------------------------------------------------
 @pytest.mark.django_db
 def test_a_mail_that_comes_back_has_failed_and_keeps_the_time_at_which_it_left(kind, smtp_sink):
@@ -500,7 +522,7 @@ def test_a_mail_that_comes_back_has_failed_and_keeps_the_time_at_which_it_left(k
     assert mail.error.startswith("Devolvida: 5.1.1 caixa inexistente x")
     assert len(mail.error) == 300
     assert not outbox.came_back(mail.uuid, "de novo")
-    assert outbox.may_retry(mail)
+    assert not outbox.why_not_retry(mail)
 
 
 @pytest.mark.django_db

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +16,7 @@ from django.db import OperationalError, connection
 from accounts.models import OutgoingMail
 from accounts.tests.factories import UserFactory
 from bnmp_portal.tests import services
-from conftest import PortalProcess, start_portal_process
+from conftest import PortalProcess, process_environment, start_portal_process
 
 CSRF = "a" * 32
 SESSION = "session=" + "b" * 32
@@ -171,3 +174,35 @@ def test_a_decision_whose_session_could_not_be_stored_is_not_called_a_mistake_of
     request.refresh_from_db()
     assert (request.status, response.status_code) == (Status.COMPLETED, 503)
     assert "Se o envio já tiver sido gravado, ele não será feito duas vezes." in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("sqlite" in connection.vendor, reason="SQLite has no second server to change to")
+def test_a_database_that_takes_no_writes_is_as_good_as_away(client):
+    client.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION default_transaction_read_only = on")
+        try:
+            ready = client.get("/health/ready")
+            answer = client.post("/entrar/", {"username": "52998224725", "password": "mandacaru-florido-22"})
+        finally:
+            cursor.execute("SET SESSION default_transaction_read_only = off")
+    assert (ready.status_code, ready.json()) == (503, {"status": "read-only"})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "15")
+    assert "mandacaru" not in answer.content.decode()
+
+
+def test_a_command_without_its_database_says_so_in_one_line():
+    away = {**process_environment(), "DATABASE_URL": f"postgres://portal@127.0.0.1:{services.free_port()}/portal"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "send_pending_mail"],
+        cwd=services.ROOT,
+        env=away,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    *logged, said = done.stderr.splitlines()
+    assert said.startswith("O banco de dados não respondeu:")
+    assert all(json.loads(line)["level"] == "ERROR" for line in logged)

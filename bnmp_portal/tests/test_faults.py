@@ -191,7 +191,7 @@ def test_nothing_is_lost(fault: Fault, portal: Portal) -> None:
     verdict = judge(portal, crowd)
     most_copies = fault.cuts * len(in_flight) * len(WORKERS)
     note(fault, in_flight, crowd, verdict, most_copies)
-    print(portal.troubles())  # noqa: T201 - shown where the drill fails
+    sys.stdout.write(portal.troubles())  # shown where the drill fails
 
     assert portal.gone() == []
     assert in_flight, "the fault never struck"

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts import tasks
+from accounts import outbox
 from accounts.models import Heartbeat, MailStatus, OutgoingMail
 from accounts.tests.factories import UserFactory
 from bnmp_portal import health
@@ -33,7 +33,7 @@ def _patience(monkeypatch):
 
 @pytest.fixture
 def swept(db):
-    tasks.beat()
+    outbox.beat()
 
 
 def read(client, **headers):
@@ -190,7 +190,7 @@ def test_a_mail_that_has_been_due_for_a_quarter_of_an_hour_is_a_problem(client, 
 @pytest.mark.parametrize(("every", "age", "late"), [(10, 55, False), (10, 65, True), (60, 350, False), (60, 370, True)])
 def test_a_sweep_that_stays_away_is_a_problem(client, db, settings, every, age, late):
     settings.OUTBOX_SWEEP_SECONDS = every
-    Heartbeat.objects.create(name=tasks.SWEEP, at=ago(seconds=age))
+    Heartbeat.objects.create(name=outbox.SWEEP, at=ago(seconds=age))
 
     status, said = read(client)
 

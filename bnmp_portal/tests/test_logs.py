@@ -54,6 +54,8 @@ def written(kind):
     ("said", "stands"),
     [
         (f"Gone: {LINK}", "Gone: /redefinir-senha/…"),
+        (f"/x/{FORMATTED.replace('.', '-')}", f"/x/{logs.cpf.masked(CPF)}"),
+        ("2026-123-456 789-01", "2026-123-456 789-01"),
         (f"person {CPF} and {FORMATTED}", f"person {logs.cpf.masked(CPF)} and {logs.cpf.masked(CPF)}"),
         (f"cpf={CPF}&x=1", f"cpf={logs.cpf.masked(CPF)}&x=1"),
         ("111.222.333-44", "***.222.333-**"),  # looks like one; whether it can be one is no matter

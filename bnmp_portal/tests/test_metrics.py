@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from accounts import tasks
+from accounts import outbox
 from accounts.models import MailStatus, OutgoingMail, SecurityEvent
 from accounts.tests.factories import PASSWORD, UserFactory, cpf_of
 from bnmp_portal import metrics
@@ -128,7 +128,7 @@ def test_the_outbox_by_state_and_age(db, read):
 
 def test_the_sweep_and_its_absence(db, read):
     assert read()("sweep_age_seconds") is None
-    tasks.beat()
+    outbox.beat()
     assert 0 <= read()("sweep_age_seconds") < 60
 
 

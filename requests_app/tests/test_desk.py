@@ -253,7 +253,7 @@ def test_approving_grants_and_says_so(client, decider):
     response = decide(client, request, "APPROVED")
     assert (response.status_code, response.url) == (302, screen(request))
     page = Page(client.get(response.url))
-    said = f"Solicitação {request.protocol} aprovada e acesso liberado. A credencial segue por e-mail."
+    said = f"Solicitação {request.protocol} aprovada e acesso liberado. A pessoa recebe por e-mail como entrar."
     assert said in [text_of(element) for element in page.all("li", class_="success")]
     request.refresh_from_db()
     assert (request.status, request.decided_by) == (Status.COMPLETED, decider)
@@ -273,7 +273,7 @@ def test_approving_grants_and_says_so(client, decider):
         (
             Status.APPROVED,
             Status.COMPLETED,
-            "Solicitação {} aprovada e acesso liberado. A credencial segue por e-mail.",
+            "Solicitação {} aprovada e acesso liberado. A pessoa recebe por e-mail como entrar.",
         ),
         (Status.APPROVED, Status.REJECTED, "Solicitação {} indeferida."),
     ],

@@ -22,7 +22,7 @@ from bnmp_portal.admin_site import PortalAdminSite
 from requests_app import emails, workflow
 from requests_app.models import Status
 
-from .factories import UserTypeFactory, analyst, unsaved_request
+from .factories import UserTypeFactory, analyst, request_in, unsaved_request
 from .pages import Page, text_of, walk
 from .test_concurrency import at_once
 
@@ -703,3 +703,73 @@ def test_groups_that_were_there_before_may_try_again_after_the_upgrade():
     call_command("migrate", "requests_app", verbosity=0)
     allowed = Group.objects.filter(permissions__codename="retry", permissions__content_type__app_label="accounts")
     assert set(allowed.values_list("name", flat=True)) == {"Análise", "Gestão"}
+
+
+# --- Put away -------------------------------------------------------------------------------------------------------
+def failed_mail():
+    request = request_in(Status.PENDING)
+    workflow.move(request.pk, Status.REJECTED, by=analyst(), note="motivo")
+    OutgoingMail.objects.update(status=MailStatus.FAILED, error="550 caixa inexistente")
+    return OutgoingMail.objects.get()
+
+
+def test_a_problem_that_was_solved_otherwise_can_be_put_away(client):
+    mail = failed_mail()
+    client.force_login(analyst())
+    page = f"/admin/accounts/outgoingmail/{mail.pk}/"
+    assert "Dar por resolvido" in client.get(f"{page}change/").content.decode()
+    assert "Mensagens com problema" in client.get("/admin/").content.decode()
+    assert client.post(f"{page}resolver/").status_code == 302
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.SUPERSEDED
+    assert "Mensagens com problema" not in client.get("/admin/").content.decode()
+    again = client.post(f"{page}resolver/")
+    assert (again.status_code, "não está mais entre os problemas" in again.content.decode()) == (409, True)
+    assert client.get(f"{page}resolver/").status_code == 302
+
+
+def test_many_can_be_put_away_at_once_and_only_those_that_failed(client):
+    failed = failed_mail()
+    client.force_login(analyst())
+    waiting = OutgoingMail.objects.create(
+        kind=failed.kind, recipient=failed.recipient, object_id=failed.object_id + 1000
+    )
+    posted = {"action": "dismiss_selected", "_selected_action": [failed.pk, waiting.pk]}
+    page = client.post("/admin/accounts/outgoingmail/", posted, follow=True).content.decode()
+    assert "Problemas dados por resolvidos: 1." in page
+    assert [*OutgoingMail.objects.order_by("pk").values_list("status", flat=True)] == [
+        MailStatus.SUPERSEDED,
+        MailStatus.PENDING,
+    ]
+
+
+def test_who_may_not_try_again_puts_nothing_away(client):
+    mail = failed_mail()
+    watcher = UserFactory(is_staff=True)
+    watcher.user_permissions.add(Permission.objects.get(codename="view_outgoingmail"))
+    client.force_login(watcher)
+    assert client.post(f"/admin/accounts/outgoingmail/{mail.pk}/resolver/").status_code == 403
+    assert "Dar por resolvido" not in client.get(f"/admin/accounts/outgoingmail/{mail.pk}/change/").content.decode()
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.FAILED
+
+
+def test_what_has_lapsed_has_no_button_but_says_so(client):
+    person = UserFactory()
+    mail = OutgoingMail.objects.create(kind="password_reset", recipient=person, object_id=1, status=MailStatus.FAILED)
+    OutgoingMail.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    client.force_login(analyst())
+    page = client.get(f"/admin/accounts/outgoingmail/{mail.pk}/change/").content.decode()
+    assert "já venceu" in page
+    assert "Tentar de novo" not in page
+    assert "Dar por resolvido" in page
+
+
+@pytest.mark.parametrize("where", ["accounts/outgoingmail", "accounts/user", "requests_app/accessrequest"])
+def test_a_search_for_a_thousand_words_is_no_more_work_than_for_a_name(client, where):
+    user = UserFactory(is_staff=True, is_superuser=True)
+    client.force_login(user)
+    words = " ".join(f"a{number}" for number in range(1000))
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(f"/admin/{where}/", {"q": words}).status_code == 200
+    assert max(query["sql"].count("LIKE") for query in queries) <= 40

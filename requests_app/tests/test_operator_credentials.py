@@ -121,6 +121,8 @@ def test_a_mail_that_is_given_up_takes_the_secret_with_it_and_says_what_to_do(de
     (delivery,) = smtp_sink.to(request.beneficiary.email)
     assert "Buriti 77 alto" in delivery.text()
     assert "registrou uma nova senha" in delivery.text()
+    mail.refresh_from_db()
+    assert mail.status == MailStatus.SUPERSEDED  # solved: it is no problem any more
     assert not TypedCredential.objects.exclude(password="").exists()
 
 
@@ -181,6 +183,8 @@ def test_a_system_that_sends_its_own_is_registered_without_a_password(desk, smtp
         ({"login": LOGIN, "password": "x" * 10_000}, "password", "no máximo 200 caracteres"),
         ({"login": "x" * 10_000, "password": FIRST}, "login", "no máximo 150 caracteres"),
         ({"login": LOGIN, "password": "a\x00b"}, "password", "nulos não são permitidos"),
+        ({"login": LOGIN, "password": FIRST, "sends_own": "on"}, "sends_own", "as duas coisas não"),
+        ({"login": LOGIN, "sends_own": "on"}, "sends_own", "as duas coisas não"),
     ],
 )
 def test_what_cannot_be_mailed_gets_a_sentence_and_changes_nothing(desk, posted, field, sentence):
@@ -195,6 +199,20 @@ def test_what_cannot_be_mailed_gets_a_sentence_and_changes_nothing(desk, posted,
     assert FIRST not in response.content.decode()  # what was typed as a password does not come back
     request.refresh_from_db()
     assert (request.status, TypedCredential.objects.count()) == (Status.APPROVED, 0)
+
+
+def test_a_password_in_the_reason_is_refused_because_the_history_keeps_it(desk):
+    request = approved()
+    response = register(desk, request, login=LOGIN, password=FIRST, note=f"A senha é {FIRST}.")
+    assert "Não escreva a senha aqui" in Page(response).text
+    grant_of = register(desk, request, sends_own="on")
+    assert grant_of.status_code == 302
+    response = desk.post(
+        f"/admin/requests_app/accessgrant/{request.grant.pk}/reemitir/",
+        {"note": f"Nova: {FIRST}", "login": LOGIN, "password": FIRST},
+    )
+    assert "Não escreva a senha aqui" in Page(response).text
+    assert not TypedCredential.objects.exists()
 
 
 def test_other_systems_are_not_asked_and_take_no_typed_password(desk):

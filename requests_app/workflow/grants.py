@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from accounts import outbox, provisional, secret_keys
-from accounts.models import OutgoingMail, ProvisionalPassword, User
+from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
 from .. import emails
 from ..models import NOT_YOUR_OWN, AccessGrant, AccessRequest, ExternalSystem, GrantEvent, GrantStatus, TypedCredential
@@ -60,6 +60,13 @@ def _owe_typed(grant: AccessGrant, by: User | None, came_from: str, note: str, t
     outbox.owe(emails.TYPED, recipient=grant.user, about=event.pk)
 
 
+def _replace_what_failed(grant: AccessGrant) -> None:
+    """A new credential is on its way: the mails before, which did not arrive, ask for nobody's attention any more."""
+    about = GrantEvent.objects.filter(grant=grant).values("pk")
+    failed = OutgoingMail.objects.filter(kind__in=emails.ABOUT_ACCESS, object_id__in=about, status=MailStatus.FAILED)
+    failed.update(status=MailStatus.SUPERSEDED)
+
+
 @transaction.atomic
 def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> AccessGrant:
     """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
@@ -73,6 +80,7 @@ def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> Acce
         raise MoveRefusedError(refusal)
     if not can_be_read(note):
         raise MoveRefusedError("Escreva o motivo da reemissão.")
+    _replace_what_failed(grant)
     if grant.user_type.system.credential == ExternalSystem.Credential.PORTAL:
         _owe_credential(grant, by, grant.status, note.strip(), provisional.issue(user, by=by, renew=True))
     elif typed is None:

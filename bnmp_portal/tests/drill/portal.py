@@ -298,7 +298,7 @@ class Portal:
         before: list[Row] = []
         still_since = time.monotonic()
         while left := self.left():
-            assert time.monotonic() < deadline, f"still on their way after {PATIENCE} s: {left}"
+            assert time.monotonic() < deadline, f"still on their way after {PATIENCE} s: {left}\n{self.troubles()}"
             self.hurry()
             if left != before:
                 before, still_since = left, time.monotonic()
