@@ -187,6 +187,7 @@ def test_nothing_is_lost(fault: Fault, portal: Portal) -> None:
     with Crowd(portal) as crowd:
         in_flight = strike(fault, portal, crowd)
         crowd.finish()
+    assert in_flight, f"the fault never struck\n{portal.troubles()}"
     portal.deliver_the_rest(orphans=fault.orphans)
     verdict = judge(portal, crowd)
     most_copies = fault.cuts * len(in_flight) * len(WORKERS)
@@ -194,7 +195,6 @@ def test_nothing_is_lost(fault: Fault, portal: Portal) -> None:
     sys.stdout.write(portal.troubles())  # shown where the drill fails
 
     assert portal.gone() == []
-    assert in_flight, "the fault never struck"
     assert min(in_flight) >= BUSY
     assert (len(crowd.approved), len(crowd.forgotten)) == (APPROVALS, RESETS)
     assert verdict.lost == []
