@@ -635,7 +635,9 @@ class ImapHandler(socketserver.StreamRequestHandler):
 @pytest.fixture
 def imap(settings):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), ImapHandler) as server:
-        server.messages = {10 + number: sample(name) for number, name in enumerate(LETTERS)}
+        server.messages = {
+            10 + number: sample(name) for number, name in enumerate(reversed(LETTERS))
+        }  # read from the newest
         server.seen, server.gone, server.commands, server.breaks = [], [], [], False
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         settings.BOUNCE_MAILBOX = imap_address(server)
@@ -652,11 +654,11 @@ def test_of_a_mailbox_what_is_done_with_is_marked_as_read(mails, imap):
     imap.messages[99] = b"removed by somebody meanwhile"
 
     assert run() == (0, f"{summary(4, 2, 1, 1, 2)}\n")
-    assert imap.seen == [10, 12]
+    assert imap.seen == [13, 11]
     assert states(mails) == AFTER
 
     assert run() == (0, f"{summary(2, 1, 0, 0, 1)}\n")
-    assert imap.seen == [10, 12]
+    assert imap.seen == [13, 11]
 
 
 def test_what_was_marked_before_the_connection_broke_is_not_lost(mails, imap):
@@ -667,7 +669,7 @@ def test_what_was_marked_before_the_connection_broke_is_not_lost(mails, imap):
 
     imap.breaks = False
     assert run() == (0, f"{summary(4, 2, 1, 0, 2)}\n")
-    assert (imap.seen, states(mails)) == ([10, 12], AFTER)
+    assert (imap.seen, states(mails)) == ([13, 11], AFTER)
 
 
 @pytest.mark.django_db
