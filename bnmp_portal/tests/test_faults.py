@@ -168,7 +168,9 @@ def strike(fault: Fault, portal: Portal, crowd: Crowd) -> list[int]:
     """As often as there is enough on its way; how many mails that was, each time."""
     in_flight: list[int] = []
     while len(in_flight) < STRIKES and is_busy(portal, crowd):
-        in_flight.append(portal.in_flight())
+        if (now := portal.in_flight()) < BUSY:
+            continue  # some left in between
+        in_flight.append(now)
         fault.strike(portal, crowd)
     return in_flight
 
