@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from . import outbox, provisional, security
+from .masking import masked_address
 from .models import AddressChange, SecurityEvent, User
 
 ADDRESS_CHANGED = "address_changed"
@@ -38,10 +39,8 @@ def tell(user: User, old: str, *, by: User | None) -> None:
 
     The caller holds the transaction.
     """
-    masked = User(email=old).masked_email or "sem e-mail"
-    security.record(
-        SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, detail=f"{masked} → {user.masked_email or 'sem e-mail'}"
-    )
+    before, after = (masked_address(address) or "sem e-mail" for address in (old, user.email))
+    security.record(SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, detail=f"{before} → {after}")
     if old:
         _end_what_it_received(user)
         change = AddressChange.objects.create(user=user, old=old)

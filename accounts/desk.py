@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -40,6 +40,11 @@ def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
     for word in words_of(typed):
         people = people.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
     return people
+
+
+def moment(at: datetime) -> str:
+    """As people here write it, in the court's own time."""
+    return f"{timezone.localtime(at):%d/%m/%Y %H:%M}"
 
 
 def is_key(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
@@ -18,21 +17,6 @@ from .models import AddressChange, HelpDesk, OutgoingMail, ProvisionalPassword, 
 PROVISIONAL_LAPSING = "provisional_lapsing"
 #: A notice that comes later frightens more than it helps; security events are kept much longer than this.
 NOTICE_LIFE = timedelta(days=30)
-
-#: In what mail servers answer; the at sign may be written as links write it.
-ADDRESS = re.compile(r"""("[^"]*"|[^\s<>()\[\],;:"'@/?&]+)(?:@|%40)([\w.-]+)""")
-CPF = re.compile(r"(?<!\d)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?!\d)")
-
-
-def masked(address: str) -> str:
-    """``j***@tjms.jus.br`` (LGPD; DOMAIN §5)."""
-    return User(email=address).masked_email
-
-
-def mask_people(answer: str) -> str:
-    """What a mail server answered, without whole addresses and CPFs."""
-    without_addresses = ADDRESS.sub(lambda found: masked(f"{found[1]}@{found[2]}"), answer)
-    return CPF.sub(lambda found: cpf.masked(re.sub(r"\D", "", found[0])), without_addresses)
 
 
 def compose(name: str, *, to: str, context: dict[str, Any]) -> EmailMultiAlternatives:

@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from . import emails, outbox, provisional
+from .masking import masked_address
 from .models import (
     AddressChange,
     MailStatus,
@@ -96,7 +97,7 @@ def mask_old_addresses(*, dry_run: bool) -> int:
 
     def mask(batch: list[AddressChange]) -> None:
         for change in batch:
-            change.old = emails.masked(change.old)
+            change.old = masked_address(change.old)
         AddressChange.objects.bulk_update(batch, ["old"])
 
     old_changes = AddressChange.objects.filter(at__lt=timezone.now() - emails.NOTICE_LIFE)

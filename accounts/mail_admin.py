@@ -20,14 +20,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import names, outbox
-from .desk import DeskAdmin, PeriodFilter, find_people, is_key
-from .emails import mask_people, masked
+from .desk import DeskAdmin, PeriodFilter, find_people, is_key, moment
 from .http import UserRequest
+from .masking import mask_people, masked_address
 from .models import MailStatus, OutgoingMail, User
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _row(mail: OutgoingMail, subject: outbox.Subject | None) -> Row:
     return Row(
         mail=mail,
         label=outbox.KINDS[mail.kind].label if mail.kind in outbox.KINDS else mail.kind,
-        address=masked(subject.address) if subject and subject.address else mail.recipient.masked_email,
+        address=masked_address(subject.address) if subject and subject.address else mail.recipient.masked_email,
         subject=subject,
         answer=mask_people(mail.error),
         next_at=mail.next_at if mail.status == MailStatus.PENDING else None,
@@ -97,10 +96,6 @@ def _subjects(mails: Collection[OutgoingMail]) -> dict[int, outbox.Subject]:
 def failed(most: int) -> QuerySet[OutgoingMail]:
     """Mails that were not delivered and that nobody has tried again, the newest first; a partial index has them."""
     return OutgoingMail.objects.filter(status=MailStatus.FAILED).select_related("recipient").order_by("-pk")[:most]
-
-
-def moment(at: datetime) -> str:
-    return f"{timezone.localtime(at):%d/%m/%Y %H:%M}"
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from . import cpf as cpf_rules
 from . import names
+from .masking import masked_address
 
 
 class UserManager(BaseUserManager["User"]):
@@ -82,8 +83,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def masked_email(self) -> str:
         """``j***@tjms.jus.br`` (LGPD; DOMAIN §5)."""
-        mailbox, _at, domain = self.email.rpartition("@")
-        return f"{mailbox[:1]}***@{domain}" if mailbox else ""
+        return masked_address(self.email)
 
     @property
     def has_chosen_password(self) -> bool:

@@ -38,7 +38,7 @@ POLICY = re.compile(r"\d{3} 5\.7\.\d")
 #: A server that cannot be reached is tried again this soon, and for this long.
 UNREACHABLE_RETRY = timedelta(minutes=3)
 UNREACHABLE_FOR = timedelta(days=7)
-
+LAPSED = "O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido."
 
 #: The name of the heartbeat.
 SWEEP = "sweep"
@@ -46,9 +46,6 @@ SWEEP = "sweep"
 stopping = threading.Event()
 #: One mail at a time in each process: a process that is killed leaves at most one behind that the server has taken.
 _sending = threading.Lock()
-
-
-LAPSED = "O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido."
 
 
 class SupersededError(Exception):

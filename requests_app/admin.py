@@ -13,10 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 
 from accounts import mail_admin
-from accounts.desk import DeskAdmin, KeptAdmin, words_of
+from accounts.desk import DeskAdmin, KeptAdmin, moment, words_of
 from accounts.http import UserRequest
 from accounts.models import User
 
@@ -112,7 +111,7 @@ class AccessRequestAdmin(DeskAdmin):
 
     @admin.display(description="pedida em", ordering="pk")
     def filed_at(self, request: AccessRequest) -> str:
-        return f"{timezone.localtime(request.created_at):%d/%m/%Y %H:%M}"
+        return moment(request.created_at)
 
     @admin.display(description="em análise por")
     def holder_name(self, request: AccessRequest) -> str:

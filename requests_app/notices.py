@@ -6,13 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts import outbox
-from accounts.emails import masked
+from accounts.desk import moment
+from accounts.masking import masked_address
 from accounts.models import MailStatus, OutgoingMail
 
 from .emails import ABOUT_ACCESS, CREDENTIAL, GRANTED, LABELS, TYPED
@@ -59,13 +60,10 @@ class Notice:
             late = timezone.now() - (self.mail.retried_at or self.mail.created_at) > SOON
             slowly = " O envio está demorando; o portal continua tentando." if late else ""
             return f"{called}{whose} na fila de envio.{slowly}"
+        assert self.mail.sent_at is not None  # noqa: S101 - outgoing_mail_sent_has_a_time
         whose = f" a {self.name}" if self.name else ""
         where = f" para {self.address}" if self.address else ""
-        return f"{called} enviado{whose} em {_moment(self.mail.sent_at)}{where}."
-
-
-def _moment(at: datetime | None) -> str:
-    return f"{timezone.localtime(at):%d/%m/%Y %H:%M}"
+        return f"{called} enviado{whose} em {moment(self.mail.sent_at)}{where}."
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def steps_of(request: AccessRequest) -> list[Step]:
     for mail in _told(about(keys, [*grant_events])):
         if mail.kind in LABELS:
             since = mail.sent_at is not None and all(mail.sent_at >= at for at in corrections)
-            address = masked(request.requester_email) if since else ""
+            address = masked_address(request.requester_email) if since else ""
             notices[mail.object_id].append(Notice(mail, "", address))
         else:
             notices[completed].append(Notice(mail, mail.recipient.display_name, ""))

@@ -6,7 +6,6 @@ import io
 
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import transaction
@@ -15,6 +14,7 @@ from django.urls import reverse
 from accounts import addresses, directory, outbox, provisional, resets
 from accounts.admin import UserAdmin
 from accounts.models import MailStatus, OutgoingMail, SecurityEvent, User
+from requests_app.tests.factories import manager
 
 from .factories import EmploymentFactory, UserFactory
 
@@ -24,12 +24,6 @@ HEADER = "Matrícula;Nome;CPF;E-mail;Cargo;Cód. Lotação;Lotação;Comarca;In�
 
 def link_of(person):
     return resets.link_for(person).split("/", 3)[3]
-
-
-def manager():
-    user = UserFactory(is_staff=True)
-    user.groups.add(Group.objects.get(name="Gestão"))
-    return user
 
 
 def correct_in_the_admin(client, person, address, **more):

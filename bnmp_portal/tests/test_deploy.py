@@ -17,6 +17,7 @@ from django.conf import settings as project
 from django.core.management import get_commands
 from django.db import migrations
 
+from accounts import outbox
 from bnmp_portal.celery import STEPS
 from conftest import process_environment
 
@@ -99,6 +100,8 @@ def test_a_service_is_given_the_time_to_end_what_it_has_in_hand():
 
     assert seconds["portal-web"] > graceful
     assert seconds["portal-worker"] > project.EMAIL_TIMEOUT * STEPS
+    # Nobody takes a slow server for a dead worker.
+    assert outbox.LEASE.total_seconds() >= 2 * project.EMAIL_TIMEOUT * STEPS
     assert COMPOSE["services"]["worker"]["stop_grace_period"] == f"{seconds['portal-worker']}s"
     assert COMPOSE["services"]["web"]["stop_grace_period"] == f"{seconds['portal-web']}s"
 

@@ -23,6 +23,17 @@ def analyst(**fields: Any) -> User:
     return user
 
 
+def manager() -> User:
+    """Somebody of Gestão, who sees requests and may not decide them."""
+    user = UserFactory(is_staff=True)
+    user.groups.add(Group.objects.get(name="Gestão"))
+    return user
+
+
+def superuser() -> User:
+    return UserFactory(is_staff=True, is_superuser=True)
+
+
 class ExternalSystemFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = ExternalSystem

@@ -20,7 +20,15 @@ from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, RequestEvent, Status, SystemNotice
 
-from .factories import ExternalSystemFactory, UserTypeFactory, analyst, request_in, unsaved_request
+from .factories import (
+    ExternalSystemFactory,
+    UserTypeFactory,
+    analyst,
+    manager,
+    request_in,
+    superuser,
+    unsaved_request,
+)
 from .pages import Page, text_of, walk
 
 pytestmark = pytest.mark.django_db
@@ -34,17 +42,6 @@ NOT_YOUR_OWN = "Ninguém decide um pedido que fez ou que é para si."
 
 def filed(**fields):
     return workflow.file(unsaved_request(**fields))
-
-
-def manager():
-    """Somebody who sees requests and may not decide them."""
-    user = UserFactory(is_staff=True)
-    user.groups.add(Group.objects.get(name="Gestão"))
-    return user
-
-
-def superuser():
-    return UserFactory(is_staff=True, is_superuser=True)
 
 
 def screen(request):

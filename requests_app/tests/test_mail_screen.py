@@ -15,14 +15,14 @@ from django.utils import timezone
 
 from accounts import mail_admin, outbox
 from accounts.cpf import formatted
-from accounts.emails import mask_people
+from accounts.masking import mask_people
 from accounts.models import MailStatus, OutgoingMail, SecurityEvent
 from accounts.tests.factories import EmploymentFactory, UserFactory
 from bnmp_portal.admin_site import PortalAdminSite
 from requests_app import emails, workflow
 from requests_app.models import Status
 
-from .factories import UserTypeFactory, analyst, request_in, unsaved_request
+from .factories import UserTypeFactory, analyst, manager, request_in, superuser, unsaved_request
 from .pages import Page, text_of, walk
 from .test_concurrency import at_once
 
@@ -34,16 +34,6 @@ REFUSED = "550 5.1.1 <{}>: caixa inexistente"
 
 def filed(**fields):
     return workflow.file(unsaved_request(**fields))
-
-
-def manager():
-    user = UserFactory(is_staff=True)
-    user.groups.add(Group.objects.get(name="Gestão"))
-    return user
-
-
-def superuser():
-    return UserFactory(is_staff=True, is_superuser=True)
 
 
 def reader():
