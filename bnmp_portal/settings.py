@@ -14,62 +14,16 @@ import ssl
 from collections.abc import Iterable
 from datetime import timedelta
 from email.utils import parseaddr
-from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
 
+from bnmp_portal.environment import boolean, is_mailbox, networks, number, stop, text, web_address, words
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
-
-env = environ.FileAwareEnv()
-
-
-def stop(sentence: str) -> SystemExit:
-    """The one line that an operator sees when the portal cannot start."""
-    return SystemExit(f"O portal não pode iniciar: {sentence} Veja .env.example.")
-
-
-def text(name: str, default: str | None = None) -> str:
-    """A non-empty value. Without a default, its absence stops the start."""
-    try:
-        # Not by env.str, which takes a value that begins with a dollar for the name of another variable.
-        value: str = env.ENVIRON.get(name, "").strip()
-    except (OSError, UnicodeDecodeError):
-        raise stop(f"o arquivo de {name}_FILE não pôde ser lido.") from None
-    if value:
-        return value
-    if default is None:
-        raise stop(f"defina {name}.")
-    return default
-
-
-def boolean(name: str, *, default: bool) -> bool:
-    """On or off; anything that is neither stops the start instead of meaning "off"."""
-    value = text(name, "on" if default else "off").lower()
-    if value in {"1", "true", "on", "yes", "sim"}:
-        return True
-    if value in {"0", "false", "off", "no", "nao", "não"}:
-        return False
-    raise stop(f"{name} deve ser on ou off, e não {value!r}.")
-
-
-def number(name: str, default: int, *, least: int, most: int) -> int:
-    """A whole number within its limits."""
-    value = text(name, str(default))
-    if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= most):  # noqa: PLR2004
-        raise stop(f"{name} deve ser um número de {least} a {most}, e não {value!r}.")
-    return int(value)
-
-
-def words(name: str, default: str | None = None) -> list[str]:
-    """A list, separated by commas."""
-    found = [word.strip() for word in text(name, default).split(",") if word.strip()]
-    if not found and default is None:
-        raise stop(f"defina {name}.")
-    return found
 
 
 def demo_key(name: str) -> str:
@@ -119,34 +73,10 @@ DEBUG = boolean("DEBUG", default=False)
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
 
 
-def web_address(name: str) -> str:
-    """An address that others can be appended to."""
-    value = text(name).rstrip("/")
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # brackets, or a port that is no number
-        good = False
-    if not good or "?" in value or "#" in value:
-        raise stop(f"{name} deve ser um endereço completo, como https://sistemas.tjms.jus.br.")
-    return value
-
-
 #: Links in mails are made from this, never from the request.
 PORTAL_URL = web_address("PORTAL_URL")
 HTTPS = PORTAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
-
-
-def networks(name: str, default: str = "") -> list[str]:
-    """Addresses or networks in CIDR form."""
-    values = words(name, default)
-    for value in values:
-        try:
-            ip_network(value)
-        except ValueError:
-            raise stop(f"{name} tem um endereço inválido: {value!r}.") from None
-    return values
 
 
 #: Only these may say, by ``X-Forwarded-For`` and ``X-Forwarded-Proto``, whom they speak for.
@@ -310,16 +240,6 @@ if parseaddr(BOUNCE_ADDRESS)[1] != BOUNCE_ADDRESS or not BOUNCE_ADDRESS.rpartiti
     raise stop("BOUNCE_ADDRESS precisa ser só um endereço, como devolucoes@tjms.jus.br ou devolucoes+*@tjms.jus.br.")
 #: The mailbox behind it, where nobody but ``read_bounces`` reads; none: nobody does.
 BOUNCE_MAILBOX = text("BOUNCE_MAILBOX", "")
-
-
-def is_mailbox(address: str) -> bool:
-    """Whether it has all that IMAP needs: how, who, where."""
-    try:
-        parts = urlsplit(address)
-        complete = parts.scheme in {"imap", "imaps"} and parts.username and parts.password and parts.hostname
-        return bool(complete and parts.port != 0 and unquote(address).isascii() and unquote(address).isprintable())
-    except ValueError:  # brackets, or a port that is no number, such as the rest of a password with # in it
-        return False
 
 
 if BOUNCE_MAILBOX and not is_mailbox(BOUNCE_MAILBOX):

@@ -1,0 +1,123 @@
+"""The forgotten password: the page that asks, the mailed link, the new password."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.generic import TemplateView
+
+from .. import passwords, resets, throttle
+from ..forms import ForgotPasswordForm, NewPasswordForm
+from ..http import STALE, allow_captcha, client_address
+from ..models import SecurityEvent
+from .rights import public, secret_posts
+
+
+@public
+class ForgotPassword(View):
+    """Never looks anybody up: captcha, digits, throttle by what was typed, one row, the same answer."""
+
+    @method_decorator(allow_captcha)
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, ForgotPasswordForm())
+
+    @method_decorator(allow_captcha)
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = ForgotPasswordForm(request.POST)
+        if not form.is_valid():
+            return self.page(request, form)
+        cpf: str = form.cleaned_data["cpf"]
+        wait = throttle.take(throttle.RESET_ADDRESS, throttle.address_key(request), request) or throttle.take(
+            throttle.RESET, cpf, request
+        )
+        if wait:
+            form.add_error(None, throttle.sentence(wait))
+            return self.page(request, form, status=429)
+        resets.ask(cpf, address=client_address(request))
+        return redirect("password-reset-sent")
+
+    @classmethod
+    def page(cls, request: HttpRequest, form: ForgotPasswordForm, status: int = 200) -> HttpResponse:
+        return TemplateResponse(request, "accounts/forgot_password.html", {"form": form}, status=status)
+
+    @classmethod
+    def show_again(cls, request: HttpRequest) -> HttpResponse:
+        messages.warning(request, STALE)
+        form = ForgotPasswordForm(initial={"cpf": request.POST.get("cpf", "")[:40]})
+        return allow_captcha(cls.page)(request, form)
+
+
+@public
+class ForgotPasswordSent(TemplateView):
+    template_name = "accounts/forgot_password_sent.html"
+
+
+@public
+class PasswordResetLink(View):
+    """The mailed address. Opening it, as mail scanners do, spends nothing; its token leaves by no Referer.
+
+    The form's own page keeps the portal's policy: under ``no-referrer`` browsers post ``Origin: null``, which the
+    CSRF check must refuse, and no token stands in that page's address.
+    """
+
+    def get(self, request: HttpRequest, uid: str, token: str) -> HttpResponse:
+        holds = resets.open_link(uid, token, request.session)
+        response = redirect("password-reset-new") if holds else dead_link(request)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+def dead_link(request: HttpRequest) -> HttpResponse:
+    return render(request, "accounts/password_reset_dead_link.html", status=410)
+
+
+@public
+@secret_posts
+class PasswordResetNew(View):
+    """Nova Senha, Repetir Senha. Only this POST spends the link."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        user = resets.person_of(request.session)
+        if user is None:
+            return dead_link(request)
+        return self.page(request, NewPasswordForm(user))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        user = resets.person_of(request.session)
+        if user is None:
+            return dead_link(request)
+        form = NewPasswordForm(user, request.POST)
+        if not form.is_valid():
+            return self.page(request, form)
+        done = passwords.choose(
+            user.pk,
+            form.cleaned_data["new_password1"],
+            may=lambda locked: resets.still_holds(request.session, locked),
+            kind=SecurityEvent.Kind.PASSWORD_RESET,
+            request=request,
+        )
+        if done is None:
+            return dead_link(request)
+        resets.close_link(request.session)
+        response = redirect("password-reset-done")
+        throttle.remember_device(response, user.cpf)
+        return response
+
+    @classmethod
+    def page(cls, request: HttpRequest, form: NewPasswordForm) -> HttpResponse:
+        return render(request, "accounts/password_reset_new.html", {"form": form})
+
+    @classmethod
+    def show_again(cls, request: HttpRequest) -> HttpResponse:
+        messages.warning(request, STALE)
+        return redirect("password-reset-new")
+
+
+@public
+class PasswordResetDone(TemplateView):
+    template_name = "accounts/password_reset_done.html"
+    extra_context = {"seconds": 15}
