@@ -110,6 +110,8 @@ def missing_triggers(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def register_own() -> None:
-    from .models import SecurityEvent
+    from .models import SecurityEvent, Term, TermAcceptance
 
     append_only(SecurityEvent, kept_days=settings.SECURITY_EVENT_RETENTION_DAYS)
+    append_only(Term)
+    append_only(TermAcceptance)

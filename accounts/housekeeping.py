@@ -8,13 +8,12 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from . import emails, outbox, provisional
+from . import emails, outbox, provisional, sessions
 from .masking import masked_address
 from .models import (
     AddressChange,
@@ -105,7 +104,7 @@ def mask_old_addresses(*, dry_run: bool) -> int:
 
 
 def forget_sessions(*, dry_run: bool) -> int:
-    return delete(Session.objects.filter(expire_date__lt=timezone.now()).order_by("expire_date"), dry_run=dry_run)
+    return delete(sessions.over().order_by("expire_date"), dry_run=dry_run)
 
 
 def forget_counts(*, dry_run: bool) -> int:

@@ -93,13 +93,13 @@ INSTALLED_APPS = [
     "requests_app",
     "bnmp_portal.apps.PortalConfig",
     "bnmp_portal.apps.PortalAdminConfig",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.forms",
     "crispy_forms",
     "crispy_bootstrap5",
+    "django_otp",
     "django_recaptcha",
     "altcha_django",
     "csp",
@@ -115,6 +115,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "accounts.sessions.SessionUseMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accounts.http.PasswordChangeRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -270,7 +272,13 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 60 * 60
-SESSION_COOKIE_AGE = 12 * 60 * 60
+#: Staff prove themselves by a second factor too; the demonstration does without.
+STAFF_MFA = boolean("STAFF_MFA", default=not PORTAL_DEMO)
+#: SHA-1 digests of breached passwords, ordered, as Have I Been Pwned gives them for download; none: nobody asks.
+BREACHED_PASSWORDS_FILE = text("BREACHED_PASSWORDS_FILE", "")
+SESSION_ENGINE = "accounts.sessions"
+SESSION_IDLE_MINUTES = number("SESSION_IDLE_MINUTES", 30, least=5, most=720)
+SESSION_COOKIE_AGE = 60 * 60 * number("SESSION_HOURS", 12, least=1, most=24)
 SESSION_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"

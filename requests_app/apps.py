@@ -26,7 +26,15 @@ class RequestsConfig(AppConfig):
 GROUPS = {
     "Análise": {
         "requests_app": ("decide", "view_accessrequest", "view_accessgrant"),
-        "accounts": ("view_user", "view_employment", "view_unit", "view_outgoingmail", "retry"),
+        "accounts": (
+            "view_user",
+            "support",
+            "disclose",
+            "view_employment",
+            "view_unit",
+            "view_outgoingmail",
+            "retry",
+        ),
     },
     "Gestão": {
         "requests_app": (
@@ -38,6 +46,14 @@ GROUPS = {
         "accounts": (
             "view_user",
             "change_user",
+            "support",
+            "support_staff",
+            "correct_email",
+            "disclose",
+            "remove_second_factor",
+            "view_term",
+            "add_term",
+            "view_termacceptance",
             "view_employment",
             "view_unit",
             "view_outgoingmail",

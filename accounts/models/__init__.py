@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from .doors import PasswordResetRequest, ProvisionalPassword, SpentChallenge, ThrottleCount
+from .doors import (
+    Authenticator,
+    FactorRemoval,
+    PasswordResetRequest,
+    ProvisionalPassword,
+    RecoveryCode,
+    Session,
+    SpentChallenge,
+    ThrottleCount,
+)
 from .mails import Heartbeat, MailStatus, OutgoingMail
 from .people import AddressChange, Employment, EmploymentQuerySet, HelpDesk, Unit, User, UserManager
-from .records import SecurityEvent
+from .records import SecurityEvent, Term, TermAcceptance
 
 __all__ = [
     "AddressChange",
+    "Authenticator",
     "Employment",
     "EmploymentQuerySet",
+    "FactorRemoval",
     "Heartbeat",
     "HelpDesk",
     "MailStatus",
     "OutgoingMail",
     "PasswordResetRequest",
     "ProvisionalPassword",
+    "RecoveryCode",
     "SecurityEvent",
+    "Session",
     "SpentChallenge",
+    "Term",
+    "TermAcceptance",
     "ThrottleCount",
     "Unit",
     "User",

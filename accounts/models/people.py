@@ -51,6 +51,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = "pessoa"
         verbose_name_plural = "pessoas"
+        permissions = (
+            ("support", "Pode atender pessoas: enviar o link, desbloquear, encerrar sessões"),
+            ("support_staff", "Pode atender também quem usa a administração"),
+            ("correct_email", "Pode corrigir o e-mail"),
+            ("disclose", "Pode ver CPF e e-mail inteiros"),
+            ("remove_second_factor", "Pode pedir e confirmar a retirada do segundo fator de alguém"),
+        )
         constraints = (
             models.CheckConstraint(name="user_cpf_is_eleven_digits", condition=Q(cpf__regex=r"^[0-9]{11}$")),
             models.CheckConstraint(name="user_has_a_name", condition=~Q(name="")),
@@ -165,6 +172,8 @@ class AddressChange(models.Model):
 
     user = models.ForeignKey(User, models.PROTECT, related_name="address_changes", verbose_name="pessoa")
     old = models.EmailField("endereço anterior")
+    #: Why somebody here corrected it; nothing where the personnel file did.
+    reason = models.CharField("motivo", max_length=200, blank=True, db_default="")
     at = models.DateTimeField("quando", default=timezone.now)
 
     class Meta:
@@ -187,6 +196,14 @@ class HelpDesk(models.Model):
         validators=[RegexValidator(r"^[0-9()/ .\-]+$", "Use só números, parênteses, traço e barra.")],
     )
     hours = models.CharField("horário", max_length=60, default="das 12h às 18h")
+    #: The court's encarregado (LGPD art. 41): a name, an address, a telephone, as the court wants it read.
+    privacy_contact = models.CharField(
+        "encarregado pelos dados pessoais",
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Nome e contato, como devem aparecer no aviso de privacidade.",
+    )
 
     class Meta:
         verbose_name = "contato da Coordenadoria"

@@ -14,14 +14,21 @@ import pytest
 import time_machine
 from django.conf import settings as project
 from django.contrib.auth.hashers import make_password
-from django.contrib.sessions.models import Session
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import passwords, tasks
+from accounts import passwords, sessions, tasks
 from accounts.cpf import formatted
-from accounts.models import MailStatus, OutgoingMail, PasswordResetRequest, ProvisionalPassword, SecurityEvent, User
+from accounts.models import (
+    MailStatus,
+    OutgoingMail,
+    PasswordResetRequest,
+    ProvisionalPassword,
+    SecurityEvent,
+    Session,
+    User,
+)
 from accounts.tests.captcha_solver import solve
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
 
@@ -380,7 +387,7 @@ def test_asvs_14_2_1_the_token_leaves_the_address_and_stands_in_no_session(make_
     client = opened(make_client(), link)
     token = link.split("/")[-2]
 
-    stored = Session.objects.get(session_key=client.session.session_key)
+    stored = Session.objects.get(session_key=sessions.digest(client.session.session_key))
 
     assert "digest" in str(stored.get_decoded())
     assert token not in str(stored.get_decoded())

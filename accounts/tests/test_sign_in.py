@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 import argon2
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.contrib.sessions.models import Session
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
+from accounts import sessions
 from accounts.cpf import formatted
-from accounts.models import ProvisionalPassword, SecurityEvent, ThrottleCount
+from accounts.models import ProvisionalPassword, SecurityEvent, Session, ThrottleCount
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
 
 REFUSED = (
@@ -88,7 +88,7 @@ def test_asvs_7_2_4_signing_in_makes_a_new_session_and_forgets_the_old_one(clien
     sign_in(client, person.cpf)
 
     assert client.session.session_key != planted
-    assert not Session.objects.filter(session_key=planted).exists()
+    assert not Session.objects.filter(session_key=sessions.digest(planted)).exists()
 
 
 def test_asvs_7_2_4_signing_in_as_somebody_else_keeps_nothing_of_the_first_persons_session(client, person):

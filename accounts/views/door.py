@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.generic import TemplateView
 
-from .. import provisional, security, throttle
+from .. import provisional, security, signing_in, throttle
 from ..forms import LoginForm
 from ..http import STALE, UserRequest
 from ..models import SecurityEvent, User
@@ -49,13 +49,9 @@ class Login(View):
             security.record(SecurityEvent.Kind.SIGN_IN_FAILED, user=user, request=request, detail="provisória vencida")
             form.add_error(None, LAPSED)
             return self.page(request, form)
-        login(request, user)
         throttle.clear(throttle.SIGN_IN, throttle.sign_in_key(request, cpf))
         throttle.give_back(throttle.SIGN_IN_ADDRESS, throttle.address_key(request))
-        security.record(SecurityEvent.Kind.SIGNED_IN, user=user, actor=user, request=request)
-        response = redirect(self.target(request))
-        throttle.remember_device(response, cpf)
-        return response
+        return signing_in.enter(request, user, redirect(self.target(request)))
 
     def admitted(self, request: HttpRequest, cpf: str, password: str) -> User | None:
         """The person, if the throttle lets the try through and the password fits."""

@@ -36,7 +36,8 @@ SETTINGS = (
     "EMAIL_URL DEFAULT_FROM_EMAIL INSTITUTIONAL_DOMAINS RECAPTCHA_PUBLIC_KEY RECAPTCHA_PRIVATE_KEY RECAPTCHA_DOMAIN "
     "TRUSTED_PROXIES STAFF_MFA PASSWORD_MIN_LENGTH DEBUG PORTAL_DEMO STATIC_ROOT LOG_LEVEL OUTBOX_SWEEP_SECONDS "
     "RETURN_DAYS SECURITY_EVENT_RETENTION_DAYS WEB_CONCURRENCY WEB_THREADS PORTAL_BIND BOUNCE_ADDRESS BOUNCE_MAILBOX "
-    "MONITORING_ADDRESSES LOG_FORMAT MAIL_RETENTION_DAYS CELERY_BROKER_MASTER_NAME"
+    "MONITORING_ADDRESSES LOG_FORMAT MAIL_RETENTION_DAYS CELERY_BROKER_MASTER_NAME BREACHED_PASSWORDS_FILE "
+    "SESSION_IDLE_MINUTES SESSION_HOURS"
 ).split()
 
 Popen: TypeAlias = "subprocess.Popen[bytes]"
@@ -210,6 +211,7 @@ def set_environment(services: Services) -> None:
         SECRET_KEY="secret-key-of-the-tests-and-of-nothing-else-0123456789",
         SECRETS_KEY="secrets-key-of-the-tests-and-of-nothing-else-9876543210",
         ALLOWED_HOSTS="127.0.0.1,localhost",
+        STAFF_MFA="off",  # most tests are about something else; those of the second factor turn it on
         DEFAULT_FROM_EMAIL="Sistemas Externos <nao-responda@tjms.jus.br>",
         STATIC_ROOT=str(services.folder / "static"),
     )

@@ -164,7 +164,7 @@ def test_a_decision_whose_session_could_not_be_stored_is_not_called_a_mistake_of
     client.force_login(analyst())
 
     def away(execute, sql, params, many, context):
-        if sql.startswith('UPDATE "django_session"'):
+        if sql.startswith('UPDATE "accounts_session"'):
             raise OperationalError
         return execute(sql, params, many, context)
 

@@ -13,10 +13,10 @@ import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.contrib.sessions.models import Session
 from django.db import connection
 from playwright.sync_api import Page
 
+from accounts.models import Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory
 from bnmp_portal.management.commands.load_sample_data import DEMO_ACCOUNTS, make_catalogue
 from requests_app.tests.factories import analyst

@@ -9,12 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db import connection, connections
 from django.utils import timezone
 
 from accounts import housekeeping, passwords
-from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent
+from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent, Session
 from accounts.tests.factories import EmploymentFactory
 from requests_app import workflow
 from requests_app.models import AccessGrant, AccessRequest, RequestEvent, Status

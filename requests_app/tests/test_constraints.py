@@ -13,12 +13,18 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from accounts.models import (
+    Authenticator,
+    FactorRemoval,
     HelpDesk,
     MailStatus,
     OutgoingMail,
     ProvisionalPassword,
+    RecoveryCode,
     SecurityEvent,
+    Session,
     SpentChallenge,
+    Term,
+    TermAcceptance,
     ThrottleCount,
 )
 from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory
@@ -78,6 +84,20 @@ def mail(**fields):
 
 def provisional(**fields):
     return ProvisionalPassword.objects.create(user=UserFactory(), nonce="x", key_version="1", **fields)
+
+
+def removal(**fields):
+    people = {"user": UserFactory(), "asked_by": analyst()}
+    return FactorRemoval.objects.create(**people, reason="celular perdido", lapses_at=now(), **fields)
+
+
+def break_removal_of_the_asker():
+    asked = removal()
+    change(asked, confirmed_by=asked.asked_by, confirmed_at=now())
+
+
+def break_removal_both_ways():
+    change(removal(), confirmed_by=analyst(), confirmed_at=now(), refused_by=analyst(), refused_at=now())
 
 
 def event(**fields):
@@ -153,6 +173,22 @@ BREAKS = {
         ThrottleCount.objects.create(scope="search", key="x", window_ends_at=now())
     ),
     "security_event_known_kind": lambda: SecurityEvent.objects.bulk_create([SecurityEvent(kind="LOST")]),
+    "session_signed_in_has_a_time": lambda: change(
+        Session.objects.create(session_key="x", expire_date=now()), signed_in_at=now()
+    ),
+    "authenticator_one_per_person": lambda: copy(Authenticator.objects.create(user=UserFactory(), encrypted_key="x")),
+    "recovery_code_one_per_selector": lambda: copy(RecoveryCode.objects.create(user=UserFactory(), selector="abcd")),
+    "factor_removal_confirmed_by_and_at_together": lambda: change(removal(), confirmed_at=now()),
+    "factor_removal_refused_by_and_at_together": lambda: change(removal(), refused_by=analyst()),
+    "factor_removal_ends_one_way": break_removal_both_ways,
+    "factor_removal_takes_two_others": break_removal_of_the_asker,
+    "factor_removal_has_a_reason": lambda: change(removal(), reason=""),
+    "factor_removal_one_open_per_person": lambda: copy(removal()),
+    "term_has_a_text": lambda: Term.objects.bulk_create([Term(version=1)]),
+    "term_versions_count_from_one": lambda: Term.objects.bulk_create([Term(version=0, text="x")]),
+    "term_acceptance_once_per_person": lambda: copy(
+        TermAcceptance.objects.create(user=UserFactory(), term=Term.objects.create(version=1, text="x"))
+    ),
     "help_desk_only_one": lambda: HelpDesk.objects.bulk_create([HelpDesk(pk=2)]),
     # requests_app
     "external_system_known_credential": lambda: change(ExternalSystemFactory(), credential="CAS"),

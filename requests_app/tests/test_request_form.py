@@ -7,10 +7,9 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accounts.models import OutgoingMail
+from accounts.models import OutgoingMail, Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import AccessRequest, RequestEvent, Status
