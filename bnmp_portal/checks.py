@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django_recaptcha.constants import TEST_PRIVATE_KEY, TEST_PUBLIC_KEY
 
-from accounts import history
+from accounts import breaches, history
 
 SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 
@@ -52,6 +52,42 @@ def no_demonstration(**_kwargs: Any) -> list[CheckMessage]:
     if not settings.PORTAL_DEMO:
         return []
     return [Error("PORTAL_DEMO não pode estar ligado em produção.", id="portal.E004")]
+
+
+@register(Tags.security, deploy=True)
+def second_factor(**_kwargs: Any) -> list[CheckMessage]:
+    """A password alone, perhaps used elsewhere too, must not open the desk (Portaria CNJ 140/2024)."""
+    if settings.STAFF_MFA:
+        return []
+    return [
+        checks.Warning(
+            "STAFF_MFA está desligado: a administração abre só com a senha.",
+            hint="Tire STAFF_MFA=off.",
+            id="portal.W006",
+        )
+    ]
+
+
+@register(Tags.security)
+def breached_passwords(**_kwargs: Any) -> list[CheckMessage]:
+    """A rule that somebody counts on must not be off unseen."""
+    if not settings.BREACHED_PASSWORDS_FILE:
+        return []
+    try:
+        breaches.check_file()
+    except breaches.OddFileError as problem:
+        why = str(problem)
+    except (OSError, ValueError):
+        why = "O arquivo não existe ou não pode ser lido."
+    else:
+        return []
+    return [
+        Error(
+            f"BREACHED_PASSWORDS_FILE não serve. {why}",
+            hint="Veja “Breached passwords” em deploy/README.md, ou tire a variável.",
+            id="portal.E007",
+        )
+    ]
 
 
 @register(Tags.database)

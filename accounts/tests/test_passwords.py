@@ -10,9 +10,11 @@ from threading import Barrier
 
 import pytest
 import time_machine
+from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.db import connections
 from django.utils import timezone
+from playwright.sync_api import Page, expect
 
 from accounts import passwords, tasks
 from accounts.forms import NewPasswordForm, PasswordChangeForm
@@ -23,6 +25,7 @@ from requests_app.models import AccessRequest
 NEW = "três araras voando baixo"
 OTHER = "capivaras na beira do rio"
 STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
 WRONG_CURRENT = "A senha atual não confere."
 
 
@@ -77,15 +80,38 @@ REFUSED = [
     ("!" * 20, COMMON),
     ("-_-_-_-_-_-_-_-_", COMMON),
     ("😀" * 20, COMMON),
-    ("meu acesso ao TJMS 7", OF_THE_HOUSE.format("tjms")),
-    ("meu acesso ao T.J.M.S.", OF_THE_HOUSE.format("tjms")),
+    ("Flamengo2024!!!", COMMON),
+    ("!!! flamengo 2024", COMMON),
+    ("flamengo flamengo", COMMON),
+    ("C0rinthians 2012", COMMON),
+    ("corinthianscorinthians", COMMON),
+    ("P@ssw0rd!P@ssw0rd!", COMMON),
+    ("Matrix 01/02/1999", COMMON),
+    ("qwertyuiop[]1234", COMMON),
+    ("Campo Grande 2026", COMMON),
+    ("dragon 123456789012", COMMON),
+    ("minhasenhanova1", OF_THE_HOUSE.format("senha")),
+    ("troca de senha nova", OF_THE_HOUSE.format("senha")),
+    ("S3NH4 das araras azuis", OF_THE_HOUSE.format("senha")),
+    ("$enha das araras azuis", OF_THE_HOUSE.format("senha")),
+    ("s e n h a das araras", OF_THE_HOUSE.format("senha")),
+    ("s1e2n3h4a das araras", OF_THE_HOUSE.format("senha")),
+    ("desenha a senha azul", OF_THE_HOUSE.format("senha")),
+    ("tj-2026-ms e araras", OF_THE_HOUSE.format("TJMS")),
+    ("c0rr3g3d0r14 das araras", OF_THE_HOUSE.format("corregedoria")),
+    ("bnmp3.0 das araras", OF_THE_HOUSE.format("BNMP")),
+    ("acesso ao SEEU amanhã", OF_THE_HOUSE.format("SEEU")),
+    ("meusisbajud de araras", OF_THE_HOUSE.format("SISBAJUD")),
+    ("infojud e renajud 12", OF_THE_HOUSE.format("INFOJUD")),
+    ("meu acesso ao TJMS 7", OF_THE_HOUSE.format("TJMS")),
+    ("meu acesso ao T.J.M.S.", OF_THE_HOUSE.format("TJMS")),
     ("o Tribunal das araras", OF_THE_HOUSE.format("tribunal")),
-    ("que se faça a JUSTIÇA", OF_THE_HOUSE.format("justica")),
+    ("que se faça a JUSTIÇA", OF_THE_HOUSE.format("justiça")),
     ("araras na Corregedoria", OF_THE_HOUSE.format("corregedoria")),
     ("coordenadoria das araras", OF_THE_HOUSE.format("coordenadoria")),
-    ("araras no BNMP 2.0", OF_THE_HOUSE.format("bnmp")),
+    ("araras no BNMP 2.0", OF_THE_HOUSE.format("BNMP")),
     ("esta senha é de araras", OF_THE_HOUSE.format("senha")),
-    ("sistemas externos e araras", OF_THE_HOUSE.format("sistemasexternos")),
+    ("sistemas externos e araras", OF_THE_HOUSE.format("sistemas externos")),
     ("araras 529.982.247-25", "A senha não pode conter o seu CPF."),
     ("araras e 52998224725", "A senha não pode conter o seu CPF."),
     ("araras e 529982247", "A senha não pode conter o seu CPF."),
@@ -101,10 +127,80 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("password", "reason"), REFUSED, ids=[password for password, _ in REFUSED])
-def test_a_password_that_is_easy_to_guess_is_refused_with_the_reason(person, password, reason):
+def test_asvs_6_2_4_and_6_2_11_a_password_that_is_easy_to_guess_is_refused_with_the_reason(person, password, reason):
     found = reasons(person, password)
 
     assert (reason in found) if reason else found == []
+
+
+GOOD_PHRASES = [
+    "resenha de domingo cedo",
+    "ele desenha araras azuis",
+    "redesenhar o quintal azul",
+    "que injustiça com o tuiuiú",
+    "três e nhandu no campo",
+    "se eu fosse um tuiuiú",
+    "éramos felizes na roça",
+    "o clima da prosa mansa",
+    "comprei três pastéis na feira",
+    "o ipê floriu em agosto",
+    "tereré gelado às 16h",
+    "quatro pneus e um sonho",
+    "cada macaco no seu galho",
+    "banana luz e lampião",
+    "formosa é a tarde na serra",
+    "arquivo 739204618250397",
+    "xK 73920461825039",
+]
+
+
+@pytest.mark.parametrize("password", GOOD_PHRASES)
+def test_a_good_phrase_is_not_refused_for_a_word_that_stands_in_another(db, password):
+    person = UserFactory(name="ANA LUZ DE LIMA ROSA RAMOS", email="rosa@tjms.jus.br")
+    EmploymentFactory(user=person, matricula="0018")
+
+    assert reasons(person, password) == []
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "analuz e as capivaras",
+        "Ana Luz e as capivaras",
+        "a.n.a.l.u.z e capivaras",
+        "mariadaluz nas alturas",
+        "marialuz nas alturas",
+        "Rosa2026 das capivaras",
+        "r0s4 e mais capivaras",
+        "a rosa e as capivaras",
+    ],
+)
+def test_a_short_name_is_refused_as_a_word_and_two_of_them_as_one(db, password):
+    person = UserFactory(name="MARIA DA LUZ ROSA", social_name="ANA LUZ", email="")
+
+    assert reasons(person, password) == ["A senha não pode conter o seu nome."]
+
+
+def test_a_matricula_counts_without_the_zeros_that_it_begins_with(person):
+    assert reasons(person, "araras 12345 azuis") == ["A senha não pode conter a sua matrícula."]
+    assert reasons(person, "araras 9912345 azuis") == []
+
+
+def test_asvs_6_2_4_the_offline_list_holds_far_more_than_a_hundred_thousand():
+    listed = passwords.common_passwords().decode().split()
+
+    assert len(listed) > 250_000
+    assert len(listed) == len(set(listed))
+    assert all(text == passwords.plain_form(text) for text in listed[::500])
+
+
+def test_asvs_6_2_4_every_ten_thousandth_entry_is_refused_with_and_without_ornament(person, settings):
+    settings.PASSWORD_MIN_LENGTH = 8
+    listed = [text for text in passwords.common_passwords().decode().split() if len(text) >= 8 and text.isalpha()]
+
+    for text in listed[::10_000]:
+        for written in (text, text.title(), f"{text}2026!", f"  {text}!!"):
+            assert COMMON in reasons(person, written), written
 
 
 def test_the_own_mailbox_is_refused_where_it_is_not_the_name(db):
@@ -133,7 +229,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("password", ACCEPTED.values(), ids=ACCEPTED)
-def test_a_long_password_of_whatever_kind_is_good(person, password):
+def test_asvs_6_2_5_and_6_2_9_a_long_password_of_whatever_kind_is_good(person, password):
     assert reasons(person, password) == []
 
 
@@ -162,7 +258,7 @@ def test_nist_3_1_1_2_characters_are_counted_as_code_points_of_the_composed_form
     assert reasons(person, decomposed(longest) + "!") == ["Use no máximo 128 caracteres."]
 
 
-def test_both_fields_must_be_the_same_even_where_the_first_is_refused(person):
+def test_owasp_typed_twice_both_fields_must_be_the_same_even_where_the_first_is_refused(person):
     different = NewPasswordForm(person, {"new_password1": NEW, "new_password2": OTHER})
     both = NewPasswordForm(person, {"new_password1": "curta", "new_password2": "curto"})
 
@@ -170,7 +266,7 @@ def test_both_fields_must_be_the_same_even_where_the_first_is_refused(person):
     assert set(both.errors) == {"new_password1", "new_password2"}
 
 
-def test_the_same_rules_hold_at_every_door():
+def test_owasp_same_policy_the_same_rules_hold_at_every_door():
     assert issubclass(PasswordChangeForm, NewPasswordForm)
 
 
@@ -316,6 +412,7 @@ def test_asvs_7_4_3_a_change_ends_the_sessions_elsewhere_and_not_this_one(make_c
 
 
 def test_asvs_6_3_7_a_notice_without_the_password_follows_a_change(gear, person, smtp_sink):
+    gear.defaults |= {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "198.51.100.7"}
     change(gear)
 
     tasks.sweep()
@@ -323,9 +420,19 @@ def test_asvs_6_3_7_a_notice_without_the_password_follows_a_change(gear, person,
     (notice,) = smtp_sink.deliveries
     assert notice.recipients == [person.email]
     assert notice.message["Subject"] == "Sua senha foi alterada"
+    at = timezone.localtime(SecurityEvent.objects.get(kind=SecurityEvent.Kind.PASSWORD_CHANGED).at)
     for part in ("plain", "html"):
-        assert NEW not in notice.text(part)
-        assert PASSWORD not in notice.text(part)
+        text = " ".join(notice.text(part).split())
+        for words in (
+            f"{at:%d/%m/%Y %H:%M} (horário de MS)",
+            "Aparelho: Firefox no Linux",
+            "Endereço na internet: 198.51.100.7",
+            "Se não foi você,",
+            "(67) 3314-1465",
+        ):
+            assert words in text
+        assert NEW not in text
+        assert PASSWORD not in text
 
 
 def test_asvs_3_5_1_a_stale_form_says_so_and_changes_nothing(make_client, person):
@@ -566,3 +673,111 @@ def test_asvs_14_2_1_nobody_of_the_staff_can_see_or_choose_a_password(client, db
     assert "argon2" not in page
     assert client.get(f"/admin/accounts/user/{person.pk}/password/").status_code in {302, 404}
     assert 'name="password"' not in page
+
+
+# --- In the browser -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def change_page(portal_server, page: Page):
+    """The gear's form in a real browser, signed in as somebody."""
+    person = UserFactory()
+    page.goto("/entrar/?next=/conta/alterar-senha/")
+    page.get_by_label("Usuário").fill(person.cpf)
+    page.get_by_label("Senha", exact=False).first.fill(PASSWORD)
+    page.get_by_role("button", name="ENTRAR").click()
+    page.wait_for_url("**/conta/alterar-senha/")
+    return page
+
+
+def faults_of(page):
+    """What axe finds against WCAG 2.2 AA."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found.response["violations"]]
+
+
+@pytest.mark.browser
+def test_the_meter_tells_how_long_the_password_is_and_says_it_when_the_typing_pauses(change_page):
+    first, second = change_page.locator("#id_new_password1"), change_page.locator("#id_new_password2")
+    seen, said = change_page.locator("[data-password-seen]"), change_page.locator("[data-password-said]")
+    bar = change_page.get_by_role("meter", name="Tamanho da senha nova")
+    expect(seen).to_have_text("0 de 15 caracteres. Faltam 15.")
+    expect(said).to_have_text("")
+
+    first.press_sequentially("três araras 🦜")
+    expect(seen).to_have_text("13 de 15 caracteres. Faltam 2.")
+    expect(said).to_have_text("13 de 15 caracteres. Faltam 2.")
+    assert bar.evaluate("meter => [meter.value, meter.max]") == [13, 15]
+
+    first.press_sequentially(" azuis")
+    expect(seen).to_have_text("19 caracteres: o tamanho é suficiente.")
+    second.fill("três araras")
+    expect(seen).to_contain_text("As duas senhas ainda não são iguais.")
+    second.fill("três araras 🦜 azuis")
+    expect(said).to_contain_text("As duas senhas são iguais.")
+    assert faults_of(change_page) == []
+
+
+@pytest.mark.browser
+def test_while_somebody_types_nothing_is_said_and_nothing_leaves_the_page(change_page):
+    sent = []
+    change_page.evaluate(
+        """() => {
+            window.said = [];
+            const region = document.querySelector("[data-password-said]");
+            new MutationObserver(() => window.said.push(region.textContent)).observe(region, {childList: true});
+        }"""
+    )
+    change_page.on("request", lambda request: sent.append(request.post_data or request.url))
+
+    change_page.locator("#id_new_password1").press_sequentially(NEW, delay=5)
+    expect(change_page.locator("[data-password-said]")).to_have_text("24 caracteres: o tamanho é suficiente.")
+
+    assert change_page.evaluate("window.said") == ["24 caracteres: o tamanho é suficiente."]
+    assert not [text for text in sent if "araras" in text]
+
+
+@pytest.mark.browser
+def test_asvs_6_2_6_a_password_is_shown_by_its_own_button_and_hidden_again_when_it_is_sent(change_page):
+    first = change_page.locator("#id_new_password1")
+    button = change_page.get_by_role("button", name="Mostrar senha (Nova Senha)")
+    first.fill("curta")
+    assert button.get_attribute("aria-controls") == "id_new_password1"
+    assert button.get_attribute("aria-pressed") == "false"
+
+    button.press("Enter")
+
+    expect(first).to_have_attribute("type", "text")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(change_page.locator("#id_new_password2")).to_have_attribute("type", "password")
+    change_page.evaluate(
+        "document.querySelector('form[action]:has(#id_new_password1)').addEventListener('submit', "
+        "event => { event.preventDefault(); window.sentAs = document.querySelector('#id_new_password1').type })"
+    )
+    change_page.get_by_role("button", name="Enviar").click()
+    assert change_page.evaluate("window.sentAs") == "password"
+
+
+@pytest.mark.browser
+def test_asvs_6_2_7_a_password_can_be_pasted(change_page):
+    first = change_page.locator("#id_new_password1")
+    change_page.evaluate(
+        """text => {
+            const field = document.querySelector("#id_new_password1");
+            field.focus();
+            const pasted = new DataTransfer();
+            pasted.setData("text/plain", text);
+            const event = new ClipboardEvent("paste", {clipboardData: pasted, bubbles: true, cancelable: true});
+            if (field.dispatchEvent(event)) document.execCommand("insertText", false, text);
+        }""",
+        NEW,
+    )
+
+    expect(first).to_have_value(NEW)
+    expect(change_page.locator("[data-password-seen]")).to_have_text("24 caracteres: o tamanho é suficiente.")
+
+
+@pytest.mark.browser
+def test_at_320_pixels_nothing_of_the_form_is_cut_off(change_page):
+    change_page.set_viewport_size({"width": 320, "height": 800})
+
+    assert change_page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert faults_of(change_page) == []

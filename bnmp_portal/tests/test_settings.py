@@ -332,6 +332,7 @@ def production(settings):
     settings.HTTPS = True
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.PORTAL_DEMO = False
+    settings.STAFF_MFA = True
     settings.RECAPTCHA_PUBLIC_KEY = settings.RECAPTCHA_PRIVATE_KEY = ""
     return settings
 
@@ -364,6 +365,7 @@ def test_googles_test_keys_are_refused_everywhere(public, private):
         ("HTTPS", False, "portal.E002"),
         ("EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend", "portal.W003"),
         ("PORTAL_DEMO", True, "portal.E004"),
+        ("STAFF_MFA", False, "portal.W006"),
     ],
 )
 def test_what_must_not_be_in_production_is_found(production, name, value, code):
