@@ -16,7 +16,7 @@ def enter(
     """Begin the person's session and lead on to ``response``. ``how`` is what the security log says of it."""
     suspicion.look(user, request)
     login(request, user)
-    sessions.begin(request.session)
+    sessions.begin(request)
     if factor is not None:
         django_otp.login(request, factor)
     security.record(SecurityEvent.Kind.SIGNED_IN, user=user, actor=user, request=request, detail=how)

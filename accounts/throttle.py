@@ -7,14 +7,15 @@ the same for people who exist and people who do not: it never looks.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ from .http import client_address
 from .models import SecurityEvent, ThrottleCount
 from .security import digest, record
 
-DEVICE_COOKIE = "known-device"
+DEVICE_COOKIE = "__Host-known-device" if settings.HTTPS else "known-device"
 DEVICE_DAYS = 180
 
 
@@ -32,6 +33,9 @@ class Limit:
 
     ``renewed``: each try begins the window anew, so that patient guessing goes on being counted. Not for an address,
     where many people come and go all day.
+
+    ``most``: tries in a row after which none is answered any more, however long somebody waits, until the right
+    person clears the count: by a new password, or through the help desk.
     """
 
     scope: str
@@ -40,17 +44,47 @@ class Limit:
     first_wait: timedelta
     longest: timedelta
     renewed: bool = True
+    most: int | None = None
 
 
-SIGN_IN = Limit("sign-in", 5, timedelta(hours=1), timedelta(minutes=1), timedelta(hours=1))
+#: Tries in a row are remembered this long; a device that is known, too.
+REMEMBERED = timedelta(days=180)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+#: Strangers and known devices have a count each, and the gear has one: together no more than a hundred wrong passwords
+#: in a row for one person (NIST SP 800-63B-4, 3.2.2).
+SIGN_IN = Limit("sign-in", 5, REMEMBERED, MINUTE, HOUR, most=40)
+OLD_PASSWORD = Limit("old-password", 5, REMEMBERED, MINUTE, HOUR, most=20)
 #: A classroom behind one address slips now and then; a guessing machine does not stop at a hundred.
 SIGN_IN_ADDRESS = Limit(
     "sign-in-address", 100, timedelta(minutes=15), timedelta(minutes=1), timedelta(minutes=15), renewed=False
 )
 RESET = Limit("reset", 3, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
 RESET_ADDRESS = Limit("reset-address", 60, timedelta(hours=1), timedelta(minutes=5), timedelta(hours=1), renewed=False)
-OLD_PASSWORD = Limit("old-password", 5, timedelta(hours=1), timedelta(minutes=1), timedelta(hours=1))
+#: Links of no worth that one address opened: mail scanners open old ones, a guessing machine does not stop.
+LINK_ADDRESS = Limit(
+    "link-address", 100, timedelta(minutes=15), timedelta(minutes=1), timedelta(minutes=15), renewed=False
+)
+#: Codes of the second factor, by CPF: three of a million are right at any moment.
+CODE = Limit("code", 5, REMEMBERED, MINUTE, HOUR, most=50)
+#: Links that one of the staff sends to people, by the key of that member.
+LINKS_BY_STAFF = Limit("links-by-staff", 30, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1), renewed=False)
 SEARCH = Limit("search", 120, timedelta(minutes=1), timedelta(seconds=10), timedelta(minutes=1), renewed=False)
+
+
+NO_MORE = (
+    "Houve tentativas erradas demais, e não aceitamos outras. Se o problema é a senha, saia e use “Esqueci a senha”. "
+    "Se não é, ligue para a Coordenadoria: o telefone está no fim desta página."
+)
+
+
+def owner_of(what: str) -> str:
+    """Whose tries these are, without the device (``sign_in_key``)."""
+    return what.partition(" ")[0]
+
+
+def key_of(what: str) -> str:
+    """What a row is found by (64 hexadecimal digits). Those of one owner begin alike, for ``unlock``."""
+    return digest(owner_of(what))[:32] + digest(what)[32:]
 
 
 def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
@@ -62,12 +96,12 @@ def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
     with transaction.atomic():
         # Made or locked, in one statement: between two, ``clear`` could take the row away.
         ThrottleCount.objects.bulk_create(
-            [ThrottleCount(scope=limit.scope, key=digest(what), window_ends_at=timezone.now() + limit.window)],
+            [ThrottleCount(scope=limit.scope, key=key_of(what), window_ends_at=timezone.now() + limit.window)],
             update_conflicts=True,
             unique_fields=["scope", "key"],
             update_fields=["scope"],
         )
-        row = ThrottleCount.objects.get(scope=limit.scope, key=digest(what))
+        row = ThrottleCount.objects.get(scope=limit.scope, key=key_of(what))
         now = timezone.now()
         if row.blocked_until is not None and row.blocked_until > now:
             return _seconds(row.blocked_until - now)
@@ -76,17 +110,30 @@ def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
         if row.count == 0 or limit.renewed:
             row.window_ends_at = now + limit.window
         row.count += 1
-        over = row.count - limit.free
-        row.blocked_until = now + min(limit.first_wait * 2 ** min(over, 20), limit.longest) if over >= 0 else None
+        row.blocked_until = _wait_ends(limit, row, now)
         row.save()
         if row.blocked_until is not None:
-            record(SecurityEvent.Kind.THROTTLED, typed=what, request=request, detail=limit.scope)
+            record(SecurityEvent.Kind.THROTTLED, typed=owner_of(what), request=request, detail=limit.scope)
         return 0
+
+
+def _wait_ends(limit: Limit, row: ThrottleCount, now: datetime) -> datetime | None:
+    if limit.most is not None and row.count >= limit.most:
+        return row.window_ends_at
+    over = row.count - limit.free
+    return now + min(limit.first_wait * 2 ** min(over, 20), limit.longest) if over >= 0 else None
+
+
+def waiting(limit: Limit, what: str) -> int:
+    """The seconds that a try would have to wait now, 0 for none; counts nothing."""
+    now = timezone.now()
+    row = ThrottleCount.objects.filter(scope=limit.scope, key=key_of(what), blocked_until__gt=now).first()
+    return _seconds(row.blocked_until - now) if row and row.blocked_until else 0
 
 
 def give_back(limit: Limit, what: str) -> None:
     """The try was a right one: it does not count. For an address, whose other tries stay counted."""
-    mine = ThrottleCount.objects.filter(scope=limit.scope, key=digest(what), count__gt=0)
+    mine = ThrottleCount.objects.filter(scope=limit.scope, key=key_of(what), count__gt=0)
     mine.update(count=F("count") - 1, blocked_until=None)
 
 
@@ -95,14 +142,40 @@ def _seconds(left: timedelta) -> int:
 
 
 def sentence(seconds: int) -> str:
-    """How long to wait, as people say it."""
+    """How long to wait, as people say it; past a day, who else can help."""
+    if seconds > timedelta(days=1).total_seconds():
+        return NO_MORE
     minutes = -(-seconds // 60)
     return f"Muitas tentativas em pouco tempo. Aguarde {minutes} minuto{'s' if minutes > 1 else ''} e tente de novo."
 
 
 def clear(limit: Limit, what: str) -> None:
     """The right password came, or a new one was set. Never called for an address: one success clears no crowd."""
-    ThrottleCount.objects.filter(scope=limit.scope, key=digest(what)).delete()
+    ThrottleCount.objects.filter(scope=limit.scope, key=key_of(what)).delete()
+
+
+def _of_owner(owner: str, limits: Iterable[Limit]) -> QuerySet[ThrottleCount]:
+    beginning = digest(owner)[:32]
+    # As a range, which the index on both columns serves; "g" comes after the last hexadecimal digit.
+    rows = ThrottleCount.objects.filter(key__gte=beginning, key__lt=beginning + "g")
+    return rows.filter(scope__in=[limit.scope for limit in limits])
+
+
+def blocked_until(limit: Limit, owner: str) -> datetime | None:
+    """When the last wait of this owner's tries ends, on any device; None where none waits."""
+    waiting = _of_owner(owner, [limit]).filter(blocked_until__gt=timezone.now())
+    latest: datetime | None = waiting.aggregate(latest=Max("blocked_until"))["latest"]
+    return latest
+
+
+def forgive_passwords(cpf: str) -> None:
+    """There is a new password: forget every try at the old one, those of known devices too."""
+    _of_owner(cpf, (SIGN_IN, RESET, OLD_PASSWORD)).delete()
+
+
+def unlock(cpf: str) -> None:
+    """The help desk knows who it is: forget the tries at codes as well."""
+    _of_owner(cpf, (SIGN_IN, RESET, OLD_PASSWORD, CODE)).delete()
 
 
 def address_key(request: HttpRequest) -> str:
@@ -112,9 +185,12 @@ def address_key(request: HttpRequest) -> str:
 
 
 def sign_in_key(request: HttpRequest, cpf: str) -> str:
-    """What the tries at one CPF are counted by: a device that signed in as this person before has its own count."""
-    device = known_device(request, cpf)
-    return f"{cpf}:{device}" if device else cpf
+    """What the tries at one CPF are counted by.
+
+    Devices that signed in as this person before have a count of their own, so that strangers do not lock them out; one
+    for all of them, so that many devices are not many tries.
+    """
+    return f"{cpf} known" if known_device(request, cpf) else cpf
 
 
 def known_device(request: HttpRequest, cpf: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.contrib.auth.hashers import make_password
 from django.core import signing
 from django.db import OperationalError, connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import throttle
+from accounts import housekeeping, resets, throttle
 from accounts.models import SecurityEvent, ThrottleCount
 from accounts.tests.captcha_solver import solve
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
@@ -39,13 +43,17 @@ def entered(client, cpf, **headers):
     return sign_in(client, cpf, **headers).status_code == 302
 
 
+def entered_with(client, cpf, password):
+    return sign_in(client, cpf, password).status_code == 302
+
+
 def guess(make_client, cpf, times, **headers):
     for _ in range(times):
         sign_in(make_client(), cpf, WRONG, **headers)
 
 
 def count(limit, what):
-    row = ThrottleCount.objects.filter(scope=limit.scope, key=throttle.digest(what)).first()
+    row = ThrottleCount.objects.filter(scope=limit.scope, key=throttle.key_of(what)).first()
     return row.count if row else 0
 
 
@@ -179,6 +187,16 @@ def test_asvs_6_3_1_guesses_at_many_cpfs_from_one_address_wait_too(make_client, 
     assert entered(make_client(), person.cpf, REMOTE_ADDR="198.51.100.8")
 
 
+def test_a_classroom_behind_one_address_is_not_locked_out_by_its_slips(make_client, db, clock):
+    """Thirty people, more than seventy slips in five minutes, and everybody gets in."""
+    people = UserFactory.create_batch(30)
+    for place, person in enumerate(people):
+        guess(make_client, person.cpf, place % 4 + 1, REMOTE_ADDR="198.51.100.7")
+        clock.shift(timedelta(seconds=10))
+
+    assert all(entered(make_client(), person.cpf, REMOTE_ADDR="198.51.100.7") for person in people)
+
+
 def test_a_hundred_slips_behind_one_address_stop_nobody(db, clock):
     assert [throttle.take(throttle.SIGN_IN_ADDRESS, "198.51.100.7") for _ in range(100)] == [0] * 100
     assert throttle.take(throttle.SIGN_IN_ADDRESS, "198.51.100.7") == 60
@@ -227,7 +245,7 @@ def test_fault_7_the_throttle_is_the_same_for_a_cpf_that_is_nobodys(make_client,
 
     told = SecurityEvent.objects.filter(kind=SecurityEvent.Kind.THROTTLED)
     assert set(told.values_list("typed_digest", flat=True)) == {throttle.digest(person.cpf), throttle.digest(NOBODY)}
-    known, unknown = (ThrottleCount.objects.get(key=throttle.digest(cpf)) for cpf in (person.cpf, NOBODY))
+    known, unknown = (ThrottleCount.objects.get(key=throttle.key_of(cpf)) for cpf in (person.cpf, NOBODY))
     assert (
         (known.count, known.blocked_until)
         == (unknown.count, unknown.blocked_until)
@@ -238,14 +256,140 @@ def test_fault_7_the_throttle_is_the_same_for_a_cpf_that_is_nobodys(make_client,
     )
 
 
-def test_asvs_6_3_1_guessing_at_one_cpf_for_a_whole_day_gets_some_tries_an_hour(db, clock):
-    answered, end = 0, timezone.now() + timedelta(days=1)
-    while timezone.now() < end:
-        wait = throttle.take(throttle.SIGN_IN, NOBODY)
-        answered += not wait
-        clock.shift(timedelta(seconds=wait))
+# --- No more than a hundred in a row --------------------------------------------------------------------------------
+GUESSED = [throttle.SIGN_IN, throttle.OLD_PASSWORD, throttle.CODE]
 
-    assert 0 < answered < 150
+
+def answered_in(clock, limit, what, days):
+    """How many tries get an answer, where each comes as soon as it may; an hour's rest where it takes days."""
+    answered, end = 0, timezone.now() + timedelta(days=days)
+    while timezone.now() < end:
+        wait = throttle.take(limit, what)
+        answered += not wait
+        clock.shift(timedelta(seconds=min(wait, 3600)))
+    return answered
+
+
+@pytest.mark.parametrize("limit", GUESSED, ids=lambda limit: limit.scope)
+def test_asvs_6_3_1_after_the_free_tries_the_waits_grow_to_an_hour(db, clock, limit):
+    waits = []
+    for _ in range(14):
+        throttle.take(limit, NOBODY)
+        waits.append(throttle.waiting(limit, NOBODY))
+        clock.shift(timedelta(seconds=waits[-1]))
+
+    assert waits == [0, 0, 0, 0, *(60 * minutes for minutes in (1, 2, 4, 8, 16, 32, 60, 60, 60, 60))]
+
+
+@pytest.mark.parametrize("limit", GUESSED, ids=lambda limit: limit.scope)
+def test_nist_3_2_2_patient_guessing_gets_a_bounded_number_of_answers_and_then_none(db, clock, limit):
+    assert answered_in(clock, limit, NOBODY, days=4) == limit.most <= 50
+    assert answered_in(clock, limit, NOBODY, days=30) == 0
+
+
+def test_nist_3_2_2_all_counts_of_one_persons_password_make_a_hundred_at_most(make_client, db, clock):
+    person = UserFactory()
+    own, other_own = make_client(), make_client()
+    for client in (own, other_own):
+        assert entered(client, person.cpf)
+        client.post("/sair/")
+    for client in (make_client(), own, other_own):
+        for _ in range(110):
+            sign_in(client, person.cpf, WRONG)
+            clock.shift(timedelta(hours=1, minutes=1))
+
+    refused = SecurityEvent.objects.filter(kind=SecurityEvent.Kind.SIGN_IN_FAILED).count()
+    assert refused == 2 * throttle.SIGN_IN.most
+    assert refused + throttle.OLD_PASSWORD.most <= 100
+
+
+def test_nist_3_2_2_a_pause_of_weeks_between_tries_brings_no_free_ones_back(db, clock):
+    for _ in range(5):
+        throttle.take(throttle.SIGN_IN, NOBODY)
+    clock.shift(timedelta(days=170))
+
+    assert throttle.take(throttle.SIGN_IN, NOBODY) == 0
+    assert throttle.waiting(throttle.SIGN_IN, NOBODY) == 120
+
+
+@pytest.fixture
+def worn_out(db, clock):
+    """Somebody at whose CPF strangers have guessed as often as is answered."""
+    person = UserFactory()
+    answered_in(clock, throttle.SIGN_IN, person.cpf, days=3)
+    return person
+
+
+def test_owasp_human_route_who_was_guessed_at_too_often_reads_the_ways_out(make_client, worn_out, clock):
+    clock.shift(timedelta(days=20))
+
+    page = sign_in(make_client(), worn_out.cpf).content.decode()
+
+    assert "Usuário ou senha incorretos, ou tentativas demais em pouco tempo." in page
+    assert "Se não lembra a senha, use “Esqueci a senha”." in page
+    assert 'href="/esqueci-a-senha/"' in page
+    assert "(67) 3314-1465 / 3314-1327" in page
+
+
+def test_a_new_password_is_a_way_out_for_who_was_guessed_at_too_often(make_client, worn_out):
+    client = make_client()
+    link = urlsplit(resets.link_for(worn_out)).path
+    client.get(link)
+    fields = {"new_password1": "três araras voando baixo", "new_password2": "três araras voando baixo"}
+    assert client.post("/redefinir-senha/nova/", fields)["Location"] == "/senha-alterada/"
+
+    assert entered_with(make_client(), worn_out.cpf, "três araras voando baixo")
+
+
+def test_the_help_desk_is_a_way_out_for_who_was_guessed_at_too_often(make_client, worn_out):
+    throttle.unlock(worn_out.cpf)
+
+    assert entered(make_client(), worn_out.cpf)
+
+
+def test_the_device_that_is_known_is_a_way_in_for_who_was_guessed_at_too_often(make_client, db, clock):
+    person = UserFactory()
+    own = make_client()
+    assert entered(own, person.cpf)
+    own.post("/sair/")
+    answered_in(clock, throttle.SIGN_IN, person.cpf, days=3)
+
+    assert not entered(make_client(), person.cpf)
+    assert entered(own, person.cpf)
+
+
+def test_who_guessed_at_the_gear_too_often_is_told_the_ways_out_and_not_a_number_of_minutes(client, db, clock):
+    person = UserFactory()
+    answered_in(clock, throttle.OLD_PASSWORD, person.cpf, days=3)
+    client.force_login(person)
+    fields = {"old_password": PASSWORD, "new_password1": "três araras voando", "new_password2": "três araras voando"}
+
+    response = client.post("/conta/alterar-senha/", fields)
+
+    page = response.content.decode()
+    assert response.status_code == 429
+    assert throttle.NO_MORE in page
+    assert "Aguarde" not in page
+    assert "(67) 3314-1465 / 3314-1327" in page
+
+
+def test_fault_7_no_more_is_no_more_for_a_cpf_that_is_nobodys_too(make_client, worn_out, clock):
+    answered_in(clock, throttle.SIGN_IN, NOBODY, days=3)
+
+    known, unknown = (sign_in(make_client(), cpf) for cpf in (worn_out.cpf, NOBODY))
+
+    assert known.status_code == unknown.status_code == 200
+    assert known.context["form"].non_field_errors() == unknown.context["form"].non_field_errors()
+
+
+def test_housekeeping_forgets_no_count_as_long_as_it_holds(worn_out, clock):
+    clock.shift(timedelta(days=170))
+    housekeeping.run()
+    assert throttle.waiting(throttle.SIGN_IN, worn_out.cpf)
+
+    clock.shift(timedelta(days=15))
+    housekeeping.run()
+    assert not ThrottleCount.objects.exists()
 
 
 # --- A device that is known -----------------------------------------------------------------------------------------
@@ -258,6 +402,18 @@ def test_strangers_who_guess_do_not_lock_out_the_device_that_signed_in_before(ma
 
     assert not entered(other, person.cpf)
     assert entered(own, person.cpf)
+
+
+def test_all_devices_that_are_known_have_one_limit_together(make_client, db, clock):
+    person = UserFactory()
+    own, telephone = make_client(), make_client()
+    for client in (own, telephone):
+        assert entered(client, person.cpf)
+        client.post("/sair/")
+    for _ in range(5):
+        sign_in(own, person.cpf, WRONG)
+
+    assert not entered(telephone, person.cpf)
 
 
 def test_a_known_device_has_a_limit_of_its_own(make_client, db, clock):
@@ -440,6 +596,89 @@ def test_one_persons_searching_does_not_slow_anothers(make_client, db, clock, mo
 
     assert busy.get("/pessoas/busca/?q=123").status_code == 429
     assert other.get("/pessoas/busca/?q=123").status_code == 200
+
+
+# --- Links -----------------------------------------------------------------------------------------------------------
+PLACE = "198.51.100.7"
+NO_LINK = "/redefinir-senha/MQ/cabc12-0123456789abcdef0123456789abcdef/"
+
+
+def test_owasp_guesses_limited_at_links_from_one_address(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "LINK_ADDRESS", LIMIT)
+    person = UserFactory()
+    good = urlsplit(resets.link_for(person)).path
+
+    answers = [make_client().get(NO_LINK, REMOTE_ADDR=PLACE).status_code for _ in range(4)]
+    held = make_client().get(good, REMOTE_ADDR=PLACE)
+
+    assert answers == [410, 410, 410, 429]
+    assert held.status_code == 429  # or the answers would go on telling right from wrong
+    page = held.content.decode()
+    assert "Aguarde 1 minuto" in page
+    assert "(67) 3314-1465 / 3314-1327" in page
+    assert held["Referrer-Policy"] == "no-referrer"
+    assert make_client().get(good, REMOTE_ADDR="203.0.113.5").status_code == 302
+    clock.shift(timedelta(minutes=1))
+    assert make_client().get(good, REMOTE_ADDR=PLACE).status_code == 302
+
+
+def test_owasp_guesses_limited_they_are_recorded_and_a_flood_fills_no_table(make_client, db, clock, monkeypatch):
+    monkeypatch.setattr(throttle, "LINK_ADDRESS", LIMIT)
+    for _ in range(20):
+        make_client().get(NO_LINK, REMOTE_ADDR=PLACE)
+
+    kinds = SecurityEvent.objects.filter(address=PLACE).order_by("pk").values_list("kind", flat=True)
+    assert list(kinds) == ["LINK_REFUSED", "LINK_REFUSED", "THROTTLED", "LINK_REFUSED"]
+
+
+def test_a_mail_scanner_that_opens_a_good_link_again_and_again_holds_nobody_up(make_client, db, clock):
+    person = UserFactory()
+    good = urlsplit(resets.link_for(person)).path
+
+    assert {make_client().get(good, REMOTE_ADDR=PLACE).status_code for _ in range(150)} == {302}
+    assert count(throttle.LINK_ADDRESS, PLACE) == 0
+
+
+def test_a_mail_scanner_that_opens_fifty_old_links_holds_nobody_up(make_client, db, clock):
+    good = urlsplit(resets.link_for(UserFactory())).path
+    for _ in range(50):
+        make_client().get(NO_LINK, REMOTE_ADDR=PLACE)
+
+    assert make_client().get(good, REMOTE_ADDR=PLACE).status_code == 302
+
+
+# --- The same work whoever it is -------------------------------------------------------------------------------------
+REFUSED_PEOPLE = {
+    "unknown": lambda: NOBODY,
+    "wrong password": lambda: UserFactory().cpf,
+    "inactive": lambda: UserFactory(is_active=False).cpf,
+    "no password": lambda: UserFactory(password=make_password(None)).cpf,
+    "no address": lambda: UserFactory(email="").cpf,
+    "staff": lambda: UserFactory(is_staff=True).cpf,
+}
+
+
+def statements(client, cpf):
+    """What one refused try asks of the database, without the values."""
+    with CaptureQueriesContext(connection) as captured:
+        sign_in(client, cpf, WRONG)
+    return [re.sub(r"'[^']*'|\bs\d+_x\d+|\b\d+\b", "?", query["sql"]) for query in captured]
+
+
+@pytest.mark.parametrize("why", REFUSED_PEOPLE)
+def test_fault_6_a_refused_try_asks_the_same_of_the_database_whoever_it_is(make_client, db, why):
+    usual = statements(make_client(), cpf_of(9_000_500))
+
+    assert statements(make_client(), REFUSED_PEOPLE[why]()) == usual
+
+
+@pytest.mark.parametrize("why", REFUSED_PEOPLE)
+def test_fault_6_a_try_that_waits_asks_the_same_of_the_database_whoever_it_is(make_client, db, clock, why):
+    cpf = REFUSED_PEOPLE[why]()
+    for somebody in (cpf, cpf_of(9_000_500)):
+        guess(make_client, somebody, 5)
+
+    assert statements(make_client(), cpf) == statements(make_client(), cpf_of(9_000_500))
 
 
 # --- At once --------------------------------------------------------------------------------------------------------
