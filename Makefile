@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help run test check faults clean venv venv-dev venv-module services
+.PHONY: help run test check faults fuzz standards timing clean venv venv-dev venv-module services
 .NOTPARALLEL:
 
 PORT ?= 8000
@@ -14,6 +14,9 @@ help:
 	echo "make run [PORT=8000]  inicia o portal com dados de exemplo; Ctrl-C encerra"
 	echo "make test             instala o que falta e executa todos os testes"
 	echo "make faults           derruba cada parte do portal em pleno uso e confere se algo se perdeu (meia hora)"
+	echo "make timing           mede se o tempo das respostas diz quem está cadastrado (meia hora, máquina sem uso)"
+	echo "make fuzz             envia 10.000 entradas geradas a cada endereço (FUZZ_EXAMPLES; horas)"
+	echo "make standards        refaz a tabela das normas em SECURITY.md, a partir dos testes"
 	echo "make check            formatação, lint, tipos, importações, migrações, configuração de produção"
 	echo "make venv             prepara var/venv"
 	echo "make clean            remove var/: ambiente virtual, banco de dados e registros da demonstração"
@@ -106,6 +109,21 @@ faults: venv-dev services
 	echo "Waits that were cut short: that of mail put off by a refusal or an absence (minutes), and the lease (four"
 	echo "minutes) of mail in the hands of a worker that was gone."
 	if [ -n "$$failed" ]; then echo "Falharam: $$failed"; exit 1; fi
+
+# On a machine that does nothing else: whoever waits for the processor waits for noise.
+timing: venv-dev services
+	failed=
+	$(BIN)/python -m benchmarks.timing --output var/timing-postgresql.md || failed=PostgreSQL
+	$(BIN)/python -m benchmarks.timing --database sqlite --output var/timing-sqlite.md || failed="$$failed SQLite"
+	if [ -n "$$failed" ]; then echo "Falharam: $$failed"; exit 1; fi
+
+# Not in the gate: there each address gets a handful.
+fuzz: venv-dev services
+	export FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000}
+	$(BIN)/python -m pytest -n 2 -o faulthandler_timeout=0 -p no:logging bnmp_portal/tests/test_generated_inputs.py
+
+standards: venv
+	$(BIN)/python -m bnmp_portal.standards
 
 # Debian's Python comes without what makes a virtual environment.
 venv-module:

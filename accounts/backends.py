@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
+from base64 import b64encode
 from typing import Any
 
+from argon2 import DEFAULT_HASH_LENGTH
+from argon2.low_level import ARGON2_VERSION
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import check_password, identify_hasher
 from django.http import HttpRequest
 
+from .hashers import PortalArgon2PasswordHasher
 from .models import User
+
+#: Of the lengths that everybody's have.
+NOBODYS_SALT, NOBODYS_DIGEST = (
+    b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (22, DEFAULT_HASH_LENGTH)
+)
 
 
 class CpfBackend(ModelBackend):
@@ -20,7 +30,26 @@ class CpfBackend(ModelBackend):
         if username is None or password is None:
             return None
         user = User.objects.filter(cpf=username).first()
-        if user is None or not user.has_usable_password():
-            make_password(password)  # the same work as a comparison
+        if user is None or not is_comparable(user.password):
+            check_password(password, nobodys_hash())
             return None
         return user if user.check_password(password) and user.is_active else None
+
+
+def is_comparable(encoded: str) -> bool:
+    """Whether this is the hash of a password: not of somebody who has none, nor by a hasher that is gone."""
+    try:
+        identify_hasher(encoded)
+    except ValueError:
+        return False
+    return True
+
+
+def nobodys_hash() -> str:
+    """A hash that costs what everybody's does and that no password fits.
+
+    Comparing with it takes the same steps as comparing with a person's; making a hash would take others.
+    """
+    hasher = PortalArgon2PasswordHasher
+    parameters = f"v={ARGON2_VERSION}$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"{hasher.algorithm}$argon2id${parameters}${NOBODYS_SALT}${NOBODYS_DIGEST}"

@@ -8,26 +8,40 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base64_encode
 
 from . import correlation, outbox, security
-from .models import PasswordResetRequest, SecurityEvent, User
+from .models import OutgoingMail, PasswordResetRequest, SecurityEvent, User
 
 SESSION_KEY = "password-reset"
 LINK_LIFE = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+#: The kind of mail that brings a link (``emails``).
+MAIL = "password_reset"
+#: So many mails with a link to one person within an hour, whoever asks (OWASP Forgot Password).
+MOST_AN_HOUR = 3
+
+
+class NoLink(StrEnum):
+    """Why somebody gets no link, as the security log tells the help desk."""
+
+    UNKNOWN = "CPF desconhecido"
+    INACTIVE = "Pessoa inativa"
+    NO_ADDRESS = "Pessoa sem e-mail"
+    TOO_MANY = "Limite de três por hora"
 
 
 def ask(cpf: str, *, address: str | None) -> None:
-    """Note that somebody typed this CPF, whoever it is."""
-    with transaction.atomic():
-        PasswordResetRequest.objects.create(cpf=cpf, address=address, request_id=correlation.current())
-        outbox.ring_on_commit()
+    """Note that somebody typed this CPF, whoever it is. The caller rings, once that can delay no answer."""
+    PasswordResetRequest.objects.create(cpf=cpf, address=address, request_id=correlation.current())
 
 
 def handle_all() -> None:
@@ -48,15 +62,43 @@ def _handle_one() -> bool:
 
 def _handle(asked: PasswordResetRequest) -> None:
     asked.delete()
-    user = User.objects.filter(cpf=asked.cpf).first()
-    if user is None or not user.is_active or not user.email:
-        why = "CPF desconhecido" if user is None else "Pessoa sem e-mail" if user.is_active else "Pessoa inativa"
+    user = User.objects.select_for_update(of=("self",), no_key=True).filter(cpf=asked.cpf).first()
+    if user is None:
         security.record(
-            SecurityEvent.Kind.RESET_NOT_SENT, user=user, typed=asked.cpf, address=asked.address, detail=why
+            SecurityEvent.Kind.RESET_NOT_SENT, typed=asked.cpf, address=asked.address, detail=NoLink.UNKNOWN
         )
     else:
-        event = security.record(SecurityEvent.Kind.RESET_REQUESTED, user=user, address=asked.address)
-        outbox.owe("password_reset", recipient=user, about=event.pk)
+        owe_link(user, SecurityEvent.Kind.RESET_REQUESTED, typed=asked.cpf, address=asked.address)
+
+
+def owe_link(user: User, kind: SecurityEvent.Kind, **event: Any) -> NoLink | None:
+    """Owe somebody the mail with a link and record that as ``kind``; or record why not, and return it.
+
+    The caller holds the transaction and the person's lock: many who ask at once are counted one after the other.
+    """
+    if (why := why_no_link(user)) is not None:
+        security.record(SecurityEvent.Kind.RESET_NOT_SENT, user=user, detail=why, **event)
+    else:
+        recorded = security.record(kind, user=user, **event)
+        outbox.owe(MAIL, recipient=user, about=recorded.pk)
+    return why
+
+
+def why_no_link(user: User) -> NoLink | None:
+    """Why this person gets no mail with a link just now; None where one may be owed."""
+    if not user.is_active:
+        return NoLink.INACTIVE
+    if not user.email:
+        return NoLink.NO_ADDRESS
+    return NoLink.TOO_MANY if free_again_at(user) else None
+
+
+def free_again_at(user: User) -> datetime | None:
+    """When the next link may be owed, if not now: an hour after the third last."""
+    hour = timedelta(hours=1)
+    owed = OutgoingMail.objects.filter(recipient=user, kind=MAIL, created_at__gt=timezone.now() - hour)
+    times = list(owed.order_by("-created_at").values_list("created_at", flat=True)[:MOST_AN_HOUR])
+    return times[-1] + hour if len(times) == MOST_AN_HOUR else None
 
 
 class LinkTokens(PasswordResetTokenGenerator):

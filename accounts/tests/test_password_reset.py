@@ -170,12 +170,14 @@ BAD_CPFS = {
     "full-width": (VALID.translate({48 + digit: 0xFF10 + digit for digit in range(10)}), INVALID),
     "1 MB": ("5" * 1_000_000, INVALID),
     "NUL": (VALID[:5] + "\0" + VALID[5:], INVALID),
+    "Arabic-Indic": (VALID.translate({48 + digit: 0x660 + digit for digit in range(10)}), INVALID),
+    "mathematical": (VALID.translate({48 + digit: 0x1D7CE + digit for digit in range(10)}), INVALID),
     "array": ([VALID, NOBODY], "Este campo veio mais de uma vez. Digite um valor só."),
 }
 
 
 @pytest.mark.parametrize(("typed", "sentence"), BAD_CPFS.values(), ids=BAD_CPFS)
-def test_fault_3_a_cpf_that_is_none_gets_a_sentence_and_stays_to_be_corrected(client, db, typed, sentence):
+def test_fault_3_and_fault_4_a_cpf_that_is_none_gets_a_sentence_and_stays_to_be_corrected(client, db, typed, sentence):
     UserFactory(cpf=VALID)
 
     response = ask(client, typed)
@@ -317,6 +319,32 @@ def test_fault_10_an_address_that_is_posted_along_gets_nothing(client, person, s
     assert [delivery.recipients for delivery in smtp_sink.deliveries] == [[person.email]]
 
 
+def test_fault_4_of_two_addresses_that_look_alike_the_mail_goes_to_the_one_stored_for_this_cpf(
+    make_client, smtp_sink, db
+):
+    person = UserFactory(email="mike@tjms.jus.br")
+    look_alike = UserFactory(email="mıke@tjms.jus.br")  # the dotless i, which upper case makes equal
+
+    ask(make_client(), person.cpf, email=look_alike.email)
+    tasks.sweep()
+
+    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["mike@tjms.jus.br"]]
+
+
+def test_owasp_no_change_before_asking_for_a_link_changes_nothing_of_the_account(make_client, person, smtp_sink):
+    inside = make_client()
+    assert enters(inside, person, PASSWORD)
+    before = User.objects.filter(pk=person.pk).values().get()
+
+    for _ in range(3):
+        link = mailed_link(make_client(), smtp_sink, person)
+    opened(make_client(), link).get("/redefinir-senha/nova/")
+
+    assert User.objects.filter(pk=person.pk).values().get() == before
+    assert inside.get("/conta/").status_code == 200
+    assert enters(make_client(), person, PASSWORD)
+
+
 def test_an_address_corrected_before_the_mail_left_is_where_it_goes(client, person, smtp_sink):
     ask(client, person.cpf)
     User.objects.filter(pk=person.pk).update(email="nova@tjms.jus.br")
@@ -416,7 +444,7 @@ def test_asvs_14_3_2_no_cache_keeps_what_is_around_the_link(make_client, link):
     assert all("no-store" in answer["Cache-Control"] for answer in answers)
 
 
-def test_asvs_6_4_1_the_link_holds_for_an_hour(make_client, link, person):
+def test_asvs_6_4_1_and_nist_4_2_1_2_the_link_holds_for_an_hour(make_client, link, person):
     waiting = opened(make_client(), link)
 
     with later(minutes=59):
@@ -548,6 +576,18 @@ def test_a_mangled_link_is_a_dead_one(client, link, person, mangle):
     assert has_password(person, PASSWORD)
 
 
+def test_owasp_token_is_made_with_the_portals_key_for_one_person_and_state(make_client, smtp_sink, settings, db):
+    person, other = UserFactory(), UserFactory()
+    links = [mailed_link(make_client(), smtp_sink, who) for who in (person, other)]
+    marks = [link.split("/")[-2].partition("-")[2] for link in links]
+
+    assert len(set(marks)) == 2
+    assert all(len(mark) >= 32 for mark in marks)  # hexadecimal digits: 128 bits
+    settings.SECRET_KEY = "another-key-that-nobody-has-ever-used-0123456789"
+    for link in links:
+        assert is_dead(make_client().get(link))
+
+
 def test_fault_2_nobody_gets_to_the_form_without_a_link(make_client, person):
     stranger, signed_in = make_client(), make_client()
     signed_in.force_login(person)
@@ -593,6 +633,41 @@ def test_a_password_that_is_refused_gets_the_reason_and_spends_no_link(
         assert typed not in page
     assert has_password(person, PASSWORD)
     assert choose(client)["Location"] == "/senha-alterada/"
+
+
+@pytest.mark.parametrize("again", ["", OTHER, NEW.upper(), NEW + " ", "tres araras voando baixo"])
+def test_owasp_typed_twice_both_must_be_the_same(make_client, link, person, again):
+    client = opened(make_client(), link)
+
+    response = choose(client, NEW, again)
+
+    assert set(response.context["form"].errors) == {"new_password2"}
+    assert has_password(person, PASSWORD)
+
+
+def test_owasp_human_route_every_page_of_the_way_says_whom_to_call(make_client, link, person):
+    client = opened(make_client(), link)
+    for _ in range(3):
+        ask(make_client(), person.cpf)
+
+    answers = {
+        "the page that asks": client.get("/esqueci-a-senha/"),
+        "refused": ask(client, "nada"),
+        "too often": ask(client, person.cpf),
+        "asked": client.get("/esqueci-a-senha/enviado/"),
+        "the form": client.get("/redefinir-senha/nova/"),
+        "a bad password": choose(client, "curta"),
+        "a dead link": client.get("/redefinir-senha/MQ/abc-def/"),
+        "done": client.get("/senha-alterada/"),
+        "the door": client.get("/entrar/"),
+        "not let in": client.post("/entrar/", {"username": person.cpf, "password": OTHER}),
+    }
+
+    assert answers["too often"].status_code == 429
+    for where, answer in answers.items():
+        page = answer.content.decode()
+        assert "cgjconvenios@tjms.jus.br" in page, where
+        assert "(67) 3314-1465" in page, where
 
 
 def test_asvs_3_5_1_a_stale_form_of_the_new_password_is_shown_again_and_spends_no_link(make_client, link, person):

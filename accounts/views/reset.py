@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.generic import TemplateView
 
-from .. import passwords, resets, throttle
+from .. import outbox, passwords, resets, security, throttle
 from ..forms import ForgotPasswordForm, NewPasswordForm
 from ..http import STALE, allow_captcha, client_address
 from ..models import SecurityEvent
 from .rights import public, secret_posts
+
+
+class AskedRedirect(HttpResponseRedirect):
+    """Rings when the answer is out: nothing that depends on whose CPF it is begins before (ASVS 5.0 6.3.8)."""
+
+    def close(self) -> None:
+        super().close()
+        outbox.ring()
 
 
 @public
@@ -38,7 +47,7 @@ class ForgotPassword(View):
             form.add_error(None, throttle.sentence(wait))
             return self.page(request, form, status=429)
         resets.ask(cpf, address=client_address(request))
-        return redirect("password-reset-sent")
+        return AskedRedirect(reverse("password-reset-sent"))
 
     @classmethod
     def page(cls, request: HttpRequest, form: ForgotPasswordForm, status: int = 200) -> HttpResponse:
@@ -65,10 +74,28 @@ class PasswordResetLink(View):
     """
 
     def get(self, request: HttpRequest, uid: str, token: str) -> HttpResponse:
-        holds = resets.open_link(uid, token, request.session)
-        response = redirect("password-reset-new") if holds else dead_link(request)
+        response = self.answer(request, uid, token)
         response["Referrer-Policy"] = "no-referrer"
         return response
+
+    def answer(self, request: HttpRequest, uid: str, token: str) -> HttpResponse:
+        """While an address waits, no link is looked at, a good one neither: else guessing would go on."""
+        place = throttle.address_key(request)
+        if wait := throttle.waiting(throttle.LINK_ADDRESS, place):
+            return too_many_links(request, wait)
+        if resets.open_link(uid, token, request.session):
+            return redirect("password-reset-new")
+        if wait := throttle.take(throttle.LINK_ADDRESS, place, request):
+            return too_many_links(request, wait)
+        security.record(SecurityEvent.Kind.LINK_REFUSED, request=request)
+        return dead_link(request)
+
+
+def too_many_links(request: HttpRequest, wait: int) -> HttpResponse:
+    context = {"sentence": throttle.sentence(wait)}
+    response = render(request, "accounts/password_reset_wait.html", context, status=429)
+    response["Retry-After"] = str(wait)
+    return response
 
 
 def dead_link(request: HttpRequest) -> HttpResponse:
