@@ -14,21 +14,24 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as PERSON_KEY
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.db import Error, transaction
+from django.db import DatabaseError, Error, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from . import security
 from .http import client_address, device_of
-from .models import Session, User
+from .models import SecurityEvent, Session, User
 
 log = logging.getLogger(__name__)
 
 SIGNED_IN_AT = "signed_in_at"
 #: A click is noted no more often than this.
 NOTED_EVERY = timedelta(minutes=1)
+#: What belongs to the data; the rest of a row is ``note_use``'s.
+STORED = ("session_data", "user", "signed_in_at", "expire_date")
 
 
 def idle_limit() -> timedelta:
@@ -87,11 +90,28 @@ class SessionStore(DatabaseStore):
         if key := session_key or self.session_key:
             Session.objects.filter(session_key=digest(key)).delete()
 
+    def save(self, must_create: bool = False) -> None:
+        """As Django's, but what a request beside this one has noted of the use stays.
+
+        Raises UpdateError if the session was ended meanwhile: nothing brings it back.
+        """
+        if must_create or self.session_key is None:
+            super().save(must_create)
+            return
+        row = self.create_model_instance(self._get_session())  # type: ignore[attr-defined]  # not in the stubs
+        try:
+            with transaction.atomic():
+                row.save(force_update=True, update_fields=STORED)
+        except DatabaseError:
+            raise UpdateError  # noqa: B904 - Django's; ``bnmp_portal.errors`` looks at what came before it
+
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         """The row as it shall be stored: a new one for a new key, else the one that was read."""
         key = digest(self._get_or_create_session_key())  # type: ignore[attr-defined]  # not in the stubs
-        if self.row is None or self.row.session_key != key:
+        if self.row is None:
             self.row = Session(session_key=key)
+        elif self.row.session_key != key:  # the same browser goes on under a new key
+            self.row = Session(session_key=key, address=self.row.address, device=self.row.device)
         row = self.row
         row.user_id = int(data[PERSON_KEY]) if PERSON_KEY in data else None
         if row.user_id is None:
@@ -103,6 +123,24 @@ class SessionStore(DatabaseStore):
             row.expire_date = row.signed_in_at + longest()
         row.session_data = self.encode(data)
         return row
+
+    @property
+    def idle_seconds(self) -> int:
+        """How long it may be left alone."""
+        return int(idle_limit().total_seconds())
+
+    @property
+    def unused_seconds(self) -> int:
+        """How much of that is left."""
+        return self._seconds_until(self.row.seen_at + idle_limit()) if self.row else 0
+
+    @property
+    def seconds_left(self) -> int:
+        """Until it ends however much it is used."""
+        return self._seconds_until(self.row.expire_date) if self.row else 0
+
+    def _seconds_until(self, moment: datetime) -> int:
+        return max(0, int((moment - timezone.now()).total_seconds()))
 
     def note_use(self, request: HttpRequest) -> None:
         """The person did something: the time without use begins anew."""
@@ -132,14 +170,40 @@ class SessionUseMiddleware:
         return self.get_response(request)
 
 
-def begin(session: SessionBase) -> None:
-    """Right after ``login``: the hours count from now."""
-    session[SIGNED_IN_AT] = timezone.now().isoformat()
+def begin(request: HttpRequest) -> None:
+    """Right after ``login``: the hours count from now, and the list of sessions knows from where."""
+    request.session[SIGNED_IN_AT] = timezone.now().isoformat()
+    cast("SessionStore", request.session).note_use(request)
 
 
-def end_all(user: User, *, but: SessionBase | None = None) -> int:
-    """Sign this person out everywhere, here excepted; returns how many sessions that were."""
-    ended = of(user)
+def is_of(row: Session, session: SessionBase) -> bool:
+    """Whether this is the row of the session that asks."""
+    return row.session_key == digest(session.session_key or "")
+
+
+@transaction.atomic
+def end(row: Session, *, by: User, request: HttpRequest) -> None:
+    """Sign this one browser out."""
+    Session.objects.filter(pk=row.pk).delete()
+    security.record(SecurityEvent.Kind.SESSION_ENDED, user=row.user, actor=by, request=request, detail="uma sessão")
+
+
+@transaction.atomic
+def end_all(
+    user: User, *, but: SessionBase | None = None, by: User | None = None, request: HttpRequest | None = None
+) -> int:
+    """Sign this person out everywhere, but in the session ``but``; returns how many sessions that were.
+
+    ``by`` is who wanted just that: it is recorded, even where there was none to end. Whatever ends sessions on its
+    way, as a new password does, leaves it out and records what it is.
+    """
+    open_ones = of(user)
     if but is not None and but.session_key:
-        ended = ended.exclude(session_key=digest(but.session_key))
-    return ended.delete()[0]
+        open_ones = open_ones.exclude(session_key=digest(but.session_key))
+    ended = open_ones.delete()[0]
+    if by is not None:
+        which = "outras sessões" if but is not None else "todas as sessões"
+        security.record(
+            SecurityEvent.Kind.SESSION_ENDED, user=user, actor=by, request=request, detail=f"{which}: {ended}"
+        )
+    return ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -29,12 +30,16 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The 400 page; 503 where Django makes a bad request of a session that the database was not there to store.
+    """The 400 page; another where Django makes a bad request of a session that could not be stored.
 
-    What was asked is done by then: "nothing was stored" would be a lie.
+    Because the database was not there, or because the session was ended meanwhile. What was asked is done by then:
+    "nothing was stored" would be a lie.
     """
     if database_is_away(exception):
         return away(request)
+    if isinstance(exception, SessionInterrupted):
+        page = render_to_string("session_ended.html", {"is_post": request.method == "POST"})
+        return HttpResponse(page, status=400, headers={"Cache-Control": "no-store"})
     return defaults.bad_request(request, exception)
 
 

@@ -67,6 +67,17 @@ def session(moment):
     return Session.objects.create(session_key=f"{Session.objects.count():032}", expire_date=moment)
 
 
+def session_left_alone(moment):
+    """Used for the last time at that moment."""
+    return Session.objects.create(
+        session_key=f"{Session.objects.count():032}",
+        user=UserFactory(),
+        signed_in_at=moment,
+        seen_at=moment,
+        expire_date=moment + timedelta(hours=12),
+    )
+
+
 def count_of_tries(moment):
     key = f"{ThrottleCount.objects.count():064}"
     return ThrottleCount.objects.create(scope="test", key=key, count=9, window_ends_at=moment)
@@ -135,6 +146,7 @@ SETTLED = "Mensagens antigas, apagadas"
 #: How to make a row -> the chore that deletes it, and how long after the row's moment.
 DELETED = {
     session: ("Sessões encerradas, apagadas", timedelta()),
+    session_left_alone: ("Sessões encerradas, apagadas", timedelta(minutes=30)),
     count_of_tries: ("Contagens de tentativas antigas, apagadas", timedelta(days=1)),
     spent_challenge: ("Desafios “Não sou um robô” vencidos, apagados", timedelta()),
     reset_request: ("Pedidos de redefinição não atendidos em um dia, apagados", timedelta(days=1)),
@@ -255,7 +267,7 @@ def test_four_runs_at_once_do_everything_once_and_none_fails(monkeypatch):
     assert OutgoingMail.objects.filter(kind="provisional_lapsing").count() == 8
     assert RequestEvent.objects.filter(to_status=Status.EXPIRED).count() == 8
     assert OutgoingMail.objects.filter(kind="request_expired").count() == 8
-    assert Session.objects.count() == kept["accounts.Session"] - 8
+    assert Session.objects.count() == kept["accounts.Session"] - 16
     assert SecurityEvent.objects.count() == kept["accounts.SecurityEvent"] - 8
     assert set(housekeeping.run().values()) == {0}
 
@@ -499,8 +511,8 @@ def test_every_kind_of_mail_has_its_texts_and_no_texts_lie_about():
 # --- The day it lapses ----------------------------------------------------------------------------------------------
 @pytest.fixture
 def inside(client, db):
-    """Somebody who signed in with a provisional password; it lapses in an hour."""
-    live = warned_of(timezone.now() + timedelta(hours=1))
+    """Somebody who signed in with a provisional password; it lapses in twenty minutes."""
+    live = warned_of(timezone.now() + timedelta(minutes=20))
     assert client.post("/entrar/", {"username": live.user.cpf, "password": PASSWORD}).status_code == 302
     return live
 
