@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
@@ -15,7 +16,8 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts import mail_admin
+from accounts import factors, mail_admin, removals
+from accounts.models import FactorRemoval, Term
 from requests_app.models import AccessRequest
 
 
@@ -28,6 +30,10 @@ class PortalAdminSite(admin.AdminSite):
     #: So many of those that wait stand on the first page; the rest is one click away.
     MOST_SHOWN = 20
 
+    def has_permission(self, request: HttpRequest) -> bool:
+        """No page of the desk without the second factor (ASVS 5.0 6.3.3)."""
+        return super().has_permission(request) and (not settings.STAFF_MFA or factors.was_shown(request))
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The first page shows the mails that were not delivered and what waits, the oldest first."""
         mails: list[mail_admin.Row] = []
@@ -37,11 +43,17 @@ class PortalAdminSite(admin.AdminSite):
         if request.user.has_perm("requests_app.view_accessrequest"):
             queue = AccessRequest.objects.waiting().select_related("user_type__system", "holder").order_by("pk")
             waiting = list(queue[: self.MOST_SHOWN + 1])
+        removals_open: list[FactorRemoval] = []
+        if request.user.has_perm(removals.PERMISSION):
+            others = removals.open_ones().exclude(user=request.user.pk)
+            removals_open = list(others[: self.MOST_SHOWN])
         context = {
+            "removals": removals_open,
             "failed_mails": mails[: self.MOST_SHOWN],
             "more_failed": len(mails) > self.MOST_SHOWN,
             "waiting": waiting[: self.MOST_SHOWN],
             "more_wait": len(waiting) > self.MOST_SHOWN,
+            "term_missing": request.user.has_perm("accounts.add_term") and not Term.objects.exists(),
         }
         return super().index(request, {**context, **(extra_context or {})})
 
@@ -49,13 +61,17 @@ class PortalAdminSite(admin.AdminSite):
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """Send to the one door; somebody who is in already but is no staff gets the 403 page, not a loop."""
         target = request.GET.get("next", "")
-        if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+        if not (target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)):
             target = reverse("admin:index")
         if not request.user.is_authenticated:
             return redirect_to_login(target)
-        if not self.has_permission(request):
+        if self.has_permission(request):
+            return redirect(target)
+        if not super().has_permission(request):
             raise PermissionDenied
-        return redirect(target)
+        # Staff, and all that lacks is the second factor: to be turned on, or to be shown.
+        next_step = "second-factor" if factors.of(request.user) else "second-factor-settings"
+        return redirect(reverse(next_step, query={"next": target}))
 
     def logout(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:  # type: ignore[override]  # Django's own returns a redirect too
         return redirect("home")

@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.generic import TemplateView
 
-from .. import provisional, security, signing_in, throttle
+from .. import factors, provisional, second_step, security, signing_in, throttle
 from ..forms import LoginForm
 from ..http import STALE, UserRequest
 from ..models import SecurityEvent, User
@@ -51,6 +51,9 @@ class Login(View):
             return self.page(request, form)
         throttle.clear(throttle.SIGN_IN, throttle.sign_in_key(request, cpf))
         throttle.give_back(throttle.SIGN_IN_ADDRESS, throttle.address_key(request))
+        if factors.of(user):
+            second_step.begin(request.session, user, self.target(request))
+            return redirect("second-factor")
         return signing_in.enter(request, user, redirect(self.target(request)))
 
     def admitted(self, request: HttpRequest, cpf: str, password: str) -> User | None:
@@ -69,9 +72,10 @@ class Login(View):
     def target(cls, request: HttpRequest) -> str:
         """Where the person wanted to go, if that is a page of ours."""
         wanted = request.POST.get("next", request.GET.get("next", ""))
-        if url_has_allowed_host_and_scheme(
+        is_ours = url_has_allowed_host_and_scheme(
             wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-        ):
+        )
+        if is_ours and wanted.startswith(("/", "http")):  # ``redirect`` takes any other word for the name of a view
             return wanted
         return reverse(settings.LOGIN_REDIRECT_URL)
 
