@@ -6,10 +6,11 @@ Open links die by themselves: the address is part of what they are signed over (
 from __future__ import annotations
 
 from django.db import transaction
+from django.http import HttpRequest
 from django.utils import timezone
 
 from . import outbox, provisional, security
-from .masking import masked_address
+from .masking import mask_people, masked_address
 from .models import AddressChange, SecurityEvent, User
 
 ADDRESS_CHANGED = "address_changed"
@@ -25,23 +26,27 @@ def _end_what_it_received(user: User) -> None:
 
 
 @transaction.atomic
-def correct(user: User, address: str, *, by: User) -> None:
-    """Give somebody another address by hand; from then on the personnel file does not overwrite it."""
+def correct(user: User, address: str, *, by: User, reason: str = "", request: HttpRequest | None = None) -> None:
+    """Give somebody another address by hand; from then on the personnel file does not overwrite it.
+
+    The reason stays inside: the old address is told that it was changed, and not why.
+    """
     locked = User.objects.select_for_update(of=("self",), no_key=True).get(pk=user.pk)
     old = locked.email
     user.email, user.email_corrected_at = address, timezone.now()
     user.save(update_fields=["email", "email_corrected_at"])
-    tell(user, old, by=by)
+    tell(user, old, by=by, reason=reason, request=request)
 
 
-def tell(user: User, old: str, *, by: User | None) -> None:
+def tell(user: User, old: str, *, by: User | None, reason: str = "", request: HttpRequest | None = None) -> None:
     """Record a change that was made, and owe the old address word of it. ``by`` None: the personnel file.
 
     The caller holds the transaction.
     """
     before, after = (masked_address(address) or "sem e-mail" for address in (old, user.email))
-    security.record(SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, detail=f"{before} → {after}")
+    detail = f"{before} → {after}" + (f": {mask_people(reason)}" if reason else "")
+    security.record(SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, request=request, detail=detail)
     if old:
         _end_what_it_received(user)
-        change = AddressChange.objects.create(user=user, old=old)
+        change = AddressChange.objects.create(user=user, old=old, reason=reason)
         outbox.owe(ADDRESS_CHANGED, recipient=user, about=change.pk)

@@ -68,6 +68,13 @@ class StaffAdmin(AnyAdmin):
             lookup.removeprefix(name).removeprefix("__") in self.LOOKUPS for name in offered if lookup.startswith(name)
         )
 
+    def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["POST"])
+        messages.warning(request, "Nada foi mudado. Use os botões desta página.")
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
+
 
 class PeriodFilter(admin.SimpleListFilter):
     """By steps, so that no date made by hand reaches the database."""
@@ -131,13 +138,6 @@ class DeskAdmin(ReadOnlyAdmin):
         if not is_key(object_id):
             raise Http404
         return self.page(cast("UserRequest", request), int(object_id))
-
-    def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["POST"])
-        messages.warning(request, "Nada foi mudado. Use os botões desta página.")
-        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", pk)
 
     @abstractmethod
     def page(self, request: UserRequest, pk: int) -> HttpResponse:

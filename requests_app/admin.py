@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from accounts import mail_admin
+from accounts import mail_admin, support
 from accounts.desk import DeskAdmin, KeptAdmin, moment, words_of
 from accounts.http import UserRequest
 from accounts.models import User
@@ -187,6 +187,10 @@ class AccessRequestAdmin(DeskAdmin):
             "form": form,
             "asks_credential": (Status.COMPLETED, "Registrar acesso") in buttons
             and asks_credential(access_request.system),
+            # Whoever registers somebody by hand types the CPF there.
+            "may_disclose": bool(buttons)
+            and asks_credential(access_request.system)
+            and support.may(request.user, support.Act.DISCLOSE, access_request.beneficiary),
             "offers_new_password": (Status.APPROVED, "Aprovar") in buttons
             and access_request.system.credential == ExternalSystem.Credential.PORTAL
             and access_request.beneficiary.has_chosen_password,

@@ -228,4 +228,8 @@ class Migration(migrations.Migration):
             model_name='termacceptance',
             constraint=models.UniqueConstraint(fields=('user', 'term'), name='term_acceptance_once_per_person'),
         ),
+        migrations.AddIndex(
+            model_name='securityevent',
+            index=models.Index(condition=models.Q(('typed_digest', ''), _negated=True), fields=['typed_digest', 'at'], name='security_event_typed'),
+        ),
     ]

@@ -61,6 +61,9 @@ class SecurityEvent(models.Model):
         verbose_name = "evento de segurança"
         verbose_name_plural = "eventos de segurança"
         ordering = ("-at",)
+        indexes = (
+            models.Index(name="security_event_typed", fields=("typed_digest", "at"), condition=~Q(typed_digest="")),
+        )
         constraints = (
             models.CheckConstraint(
                 name="security_event_known_kind",

@@ -26,7 +26,11 @@ def link_of(person):
     return resets.link_for(person).split("/", 3)[3]
 
 
-def correct_in_the_admin(client, person, address, **more):
+def correct_in_the_admin(client, person, address, reason="Ligou do ramal do cadastro."):
+    return client.post(f"/admin/accounts/user/{person.pk}/email/", {"email": address, "reason": reason})
+
+
+def save_in_the_admin(client, person, **more):
     page = client.get(reverse("admin:accounts_user_change", args=[person.pk]))
     form = page.context["adminform"].form
     posted = {name: form[name].value() for name in form.fields if form[name].value() not in {None, False}}
@@ -35,7 +39,7 @@ def correct_in_the_admin(client, person, address, **more):
         posted |= {management.add_prefix(name): value for name, value in management.initial.items()}
         for row in formset.forms:
             posted |= {row.add_prefix(name): row[name].value() or "" for name in row.fields}
-    return client.post(page.request["PATH_INFO"], posted | {"email": address, **more})
+    return client.post(page.request["PATH_INFO"], posted | more)
 
 
 def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(client, smtp_sink):
@@ -48,7 +52,9 @@ def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(clien
     assert person.email == "novo@tjms.jus.br"
     assert person.email_corrected_at is not None
     event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
-    assert (event.user, event.actor, event.detail) == (person, by, "v***@tjms.jus.br → n***@tjms.jus.br")
+    assert (event.user, event.actor, event.address) == (person, by, "127.0.0.1")
+    assert event.detail == "v***@tjms.jus.br → n***@tjms.jus.br: Ligou do ramal do cadastro."
+    assert person.address_changes.get().reason == "Ligou do ramal do cadastro."
 
     assert client.get(f"/{link}").status_code == 410
     outbox.send_due()
@@ -58,14 +64,17 @@ def test_who_corrects_an_address_in_the_admin_kills_its_links_and_tells_it(clien
     for kind in ("plain", "html"):
         assert "n***@tjms.jus.br" in mail.text(kind)
         assert "novo@" not in mail.text(kind)
+        assert "Ligou" not in mail.text(kind)  # the reason stays inside
         assert "Nunca pedimos sua senha por e-mail ou telefone" in mail.text(kind)
 
 
-def test_a_form_saved_without_another_address_tells_nobody(client):
-    person = EmploymentFactory().user
+def test_the_persons_form_has_no_address_to_save_and_tells_nobody(client):
+    person = EmploymentFactory(user__email="ana@tjms.jus.br").user
     client.force_login(manager())
-    assert correct_in_the_admin(client, person, person.email).status_code == 302
+    assert "ana@tjms.jus.br" not in client.get(f"/admin/accounts/user/{person.pk}/change/").content.decode()
+    assert save_in_the_admin(client, person, phone="(67) 3314-0001").status_code == 302
     person.refresh_from_db()
+    assert person.phone == "(67) 3314-0001"
     assert person.email_corrected_at is None
     assert not OutgoingMail.objects.exists()
 
@@ -92,9 +101,61 @@ def test_an_address_outside_the_court_is_not_taken_by_hand(client):
     client.force_login(manager())
     response = correct_in_the_admin(client, person, "ana@gmail.com")
     assert response.status_code == 200
-    assert "Use um e-mail institucional: tjms.jus.br." in response.content.decode()
+    page = response.content.decode()
+    assert "Use o e-mail institucional, que termina em @tjms.jus.br." in page
+    assert 'value="ana@gmail.com"' in page  # what was typed stays
+    assert "Ligou do ramal do cadastro." in page
     person.refresh_from_db()
     assert person.email == "ana@tjms.jus.br"
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("outra@tjms.jus.br", "Outra pessoa do cadastro já usa este e-mail."),
+        ("OUTRA@tjms.jus.br", "Outra pessoa do cadastro já usa este e-mail."),
+        ("ana@tjms.jus.br", "Este já é o e-mail da pessoa."),
+        ("1varacivel@tjms.jus.br", "Este é o e-mail de uma unidade."),
+        ("cgjconvenios@tjms.jus.br", "Este é o e-mail de uma unidade."),
+        ("ana@tjms.jus.br.exemplo.com", "Use o e-mail institucional"),
+        ('"@tjms.jus.br"@exemplo.com', "Use o e-mail institucional"),
+        ("ana@tjms.jus.br\r\nBcc: x@tjms.jus.br", "Informe um endereço de email válido."),
+        ("аna@tjms.jus.br", "Informe um endereço de email válido."),  # the first letter is Cyrillic
+        ("nova@tjms.jus.br\0", "Caracteres nulos não são permitidos."),
+        ("a" * 1_000_000 + "@tjms.jus.br", "254 caracteres"),
+        ("", "Digite o novo e-mail."),
+        (["nova@tjms.jus.br", "minha@tjms.jus.br"], "Este campo veio mais de uma vez."),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused_with_a_sentence(client, address, sentence):
+    person = EmploymentFactory(user__email="ana@tjms.jus.br").user
+    EmploymentFactory(user__email="outra@tjms.jus.br")
+    client.force_login(manager())
+    response = correct_in_the_admin(client, person, address)
+    assert response.status_code == 200
+    assert sentence in response.content.decode()
+    person.refresh_from_db()
+    assert (person.email, person.email_corrected_at) == ("ana@tjms.jus.br", None)
+    assert not SecurityEvent.objects.filter(kind=SecurityEvent.Kind.EMAIL_CHANGED).exists()
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\u200b\u2060", "...", "x" * 201, "\0", ["um", "dois"]])
+def test_an_address_is_not_corrected_without_a_reason_that_can_be_read(client, reason):
+    person = EmploymentFactory(user__email="velho@tjms.jus.br").user
+    client.force_login(manager())
+    assert correct_in_the_admin(client, person, "novo@tjms.jus.br", reason).status_code == 200
+    person.refresh_from_db()
+    assert person.email == "velho@tjms.jus.br"
+
+
+def test_asvs_16_2_a_cpf_in_the_reason_does_not_reach_the_log(client, caplog):
+    person = EmploymentFactory(user__email="velho@tjms.jus.br").user
+    client.force_login(manager())
+    with caplog.at_level("INFO"):
+        correct_in_the_admin(client, person, "novo@tjms.jus.br", f"Disse o CPF {person.cpf}.")
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
+    assert "Disse o CPF ***" in event.detail
+    assert person.cpf not in event.detail + caplog.text
 
 
 def test_an_address_that_came_back_before_the_mail_left_is_not_alarmed(smtp_sink):
@@ -172,10 +233,10 @@ def test_who_saves_a_persons_page_takes_back_nothing_that_happened_meanwhile(cli
 
     mailed = []
     monkeypatch.setattr(UserAdmin, "get_object", load_and_let_a_worker_in)
-    assert correct_in_the_admin(client, person, "ana@tjms.jus.br", phone="(67) 3314-0000").status_code == 302
+    assert save_in_the_admin(client, person, phone="(67) 3314-0002").status_code == 302
     person.refresh_from_db()
     assert person.check_password(mailed[0])
-    assert (person.must_change_password, person.phone) == (True, "(67) 3314-0000")
+    assert (person.must_change_password, person.phone) == (True, "(67) 3314-0002")
 
 
 # --- The personnel file ----------------------------------------------------------------------------------------------

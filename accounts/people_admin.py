@@ -1,0 +1,226 @@
+"""The person's page: what the help desk sees of somebody, and does for them. No password is seen or chosen here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from . import cpf as cpf_rules
+from . import factors, mail_admin, removals, security, sessions, situation, support
+from .desk import KeptAdmin, find_people
+from .http import UserRequest
+from .models import Employment, OutgoingMail, SecurityEvent, User
+from .support import Act
+from .support_forms import CorrectEmailForm
+
+if TYPE_CHECKING:
+    EmploymentTable = admin.TabularInline[Employment, User]
+else:  # Django's classes take no parameters at run time
+    EmploymentTable = admin.TabularInline
+
+#: So many of a person's mails stand on their page; the rest is in the mail screen.
+MAILS_SHOWN = 10
+
+
+class EmploymentInline(EmploymentTable):
+    model = Employment
+    extra = 0
+    can_delete = False
+    autocomplete_fields = ("unit",)
+
+
+class UserAdmin(KeptAdmin):
+    """The directory. ``is_superuser`` is set by ``create_administrator`` alone, the address by its own page."""
+
+    list_display = ("display_name", "masked_cpf", "masked_email", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("search_name",)
+    search_help_text = "Nome (com ou sem acento), matrícula ou CPF inteiro"
+    ordering = ("search_name",)
+    fields = (
+        "name",
+        "social_name",
+        "phone",
+        "is_active",
+        "is_staff",
+        "groups",
+        "must_change_password",
+    )
+    readonly_fields = ("must_change_password",)
+    filter_horizontal = ("groups",)
+    inlines = (EmploymentInline,)
+
+    @admin.display(description="nome", ordering="search_name")
+    def display_name(self, user: User) -> str:
+        return user.display_name
+
+    @admin.display(description="CPF")
+    def masked_cpf(self, user: User) -> str:
+        return user.masked_cpf
+
+    @admin.display(description="e-mail")
+    def masked_email(self, user: User) -> str:
+        return user.masked_email
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people come from the personnel file (import_directory)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who is staff is the administrator's to decide, and so is whether a staff member may sign in."""
+        own = obj is not None and obj.pk == request.user.pk
+        if request.user.is_superuser and not own:
+            return self.readonly_fields
+        guarded = obj is not None and (own or obj.is_staff or obj.is_superuser)
+        return (*self.readonly_fields, "is_staff", "groups", *(("is_active",) if guarded else ()))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return find_people(queryset, search_term), bool(search_term)
+
+    # --- What is saved ------------------------------------------------------------------------------------------------
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Only what was typed: meanwhile a worker may have set the person's password."""
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=columns & set(form.changed_data))
+        if "is_active" not in form.changed_data:
+            return
+        by = cast("User", request.user)
+        kind = SecurityEvent.Kind.ACCESS_OPENED if obj.is_active else SecurityEvent.Kind.ACCESS_CLOSED
+        security.record(kind, user=obj, actor=by, request=request)
+        if not obj.is_active:
+            sessions.end_all(obj, by=by, request=request)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Who becomes staff, and with which groups, is recorded: from what to what."""
+        before = _roles(form.initial.get("is_staff"), form.initial.get("groups", ()))
+        super().save_related(request, form, formsets, change)
+        if {"is_staff", "groups"} & set(form.changed_data):
+            person: User = form.instance
+            detail = f"{before} → {_roles(person.is_staff, person.groups.all())}"
+            by = cast("User", request.user)
+            security.record(SecurityEvent.Kind.ROLES_CHANGED, user=person, actor=by, request=request, detail=detail)
+
+    # --- What the help desk sees --------------------------------------------------------------------------------------
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        person: User = kwargs["obj"]
+        return super().render_change_form(request, {**context, **self.panel(request, person)}, *args, **kwargs)
+
+    def panel(self, request: HttpRequest, person: User) -> dict[str, Any]:
+        """Everything of "Atendimento"; a button for each thing that this member of the staff may do."""
+        by = cast("User", request.user)
+        mails = OutgoingMail.objects.none()
+        if by.has_perm("accounts.view_outgoingmail"):
+            mails = OutgoingMail.objects.filter(recipient=person).select_related("recipient").order_by("-pk")
+        return {
+            "title": person.display_name,
+            "subtitle": None,
+            "person": person,
+            "situation": situation.of(person),
+            "may": {act.name: support.may(by, act, person) for act in Act},
+            "is_own": by.pk == person.pk,
+            "mails": mail_admin.rows(mails[:MAILS_SHOWN]),
+            "factor": factors.of(person),
+            "removal": removals.open_of(person),
+            "may_remove": removals.may_remove(by, person),
+        }
+
+    # --- What it does -------------------------------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        views = {
+            "link": self.link_view,
+            "desbloquear": self.unlock_view,
+            "sessoes": self.sessions_view,
+            "email": self.email_view,
+            "mostrar": self.disclose_view,
+        }
+        own = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
+            for name, view in views.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def link_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        return self.done(request, pk, Act.SEND_LINK, support.send_link, "O link segue por e-mail em instantes.")
+
+    def unlock_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        said = "A pessoa foi desbloqueada e já pode tentar de novo."
+        return self.done(request, pk, Act.UNLOCK, support.unlock, said)
+
+    def sessions_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """What cannot be undone is asked for twice."""
+        person = self.person_for(request, pk, Act.END_SESSIONS)
+        if request.method != "POST":
+            return self.page(request, person, "end_sessions", open_sessions=sessions.of(person).count())
+        return self.done(request, pk, Act.END_SESSIONS, support.end_sessions, "As sessões da pessoa foram encerradas.")
+
+    def email_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """The new address and the reason for it."""
+        person = self.person_for(request, pk, Act.CORRECT_EMAIL)
+        form = CorrectEmailForm(person, request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            try:
+                support.correct_email(
+                    pk, form.cleaned_data["email"], form.cleaned_data["reason"], by=request.user, request=request
+                )
+            except support.RefusedError as refusal:
+                form.add_error("email", str(refusal))
+            else:
+                messages.success(request, "O e-mail foi corrigido. O endereço anterior recebe um aviso.")
+                return redirect("admin:accounts_user_change", pk)
+        return self.page(request, person, "correct_email", form=form)
+
+    def disclose_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """The whole CPF and address stand in the answer to this POST and nowhere else."""
+        if request.method != "POST":
+            return self.nothing_done(request, pk)
+        self.person_for(request, pk, Act.DISCLOSE)
+        try:
+            person = support.disclose(pk, by=request.user, request=request)
+        except support.RefusedError as refusal:
+            messages.error(request, str(refusal))
+            return redirect("admin:accounts_user_change", pk)
+        back = request.POST.get("next", "")
+        if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+            back = reverse("admin:accounts_user_change", args=[pk])
+        return self.page(request, person, "disclosed", cpf=cpf_rules.formatted(person.cpf), back=back)
+
+    def person_for(self, request: UserRequest, pk: int, act: Act) -> User:
+        """Whom this is about. Raises PermissionDenied if it is not for this member of the staff to do."""
+        person = get_object_or_404(User, pk=pk)
+        if not self.has_view_permission(request, person) or not support.may(request.user, act, person):
+            raise PermissionDenied
+        return person
+
+    def done(self, request: UserRequest, pk: int, act: Act, do: Callable[..., object], said: str) -> HttpResponse:
+        """Do it, if this is a POST and for this member of the staff to do; say so, or why not; back to the page."""
+        if request.method != "POST":
+            return self.nothing_done(request, pk)
+        self.person_for(request, pk, act)
+        try:
+            do(pk, by=request.user, request=request)
+        except support.RefusedError as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, said)
+        return redirect("admin:accounts_user_change", pk)
+
+    def page(self, request: UserRequest, person: User, name: str, **more: Any) -> HttpResponse:
+        """One of the small pages beside the person's own."""
+        context = {**self.admin_site.each_context(request), "title": person.display_name, "opts": self.opts}
+        return TemplateResponse(request, f"admin/accounts/user/{name}.html", {**context, "person": person, **more})
+
+
+def _roles(is_staff: Any, groups: Any) -> str:
+    """Such as "equipe: Análise, Gestão"."""
+    names = ", ".join(sorted(group.name for group in groups)) or "sem grupo"
+    return f"{'equipe' if is_staff else 'fora da equipe'}: {names}"

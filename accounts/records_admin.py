@@ -1,0 +1,146 @@
+"""The security log, for who may read it: what happened at the doors, to whom, by whom, from where."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from . import cpf as cpf_rules
+from . import devices, names, security
+from .desk import PeriodFilter, ReadOnlyAdmin, find_people, is_key
+from .mail_admin import MOST_PEOPLE, CappedPaginator
+from .models import SecurityEvent, User
+
+Kind = SecurityEvent.Kind
+
+#: Somebody, or the portal, said no. What is not here worked.
+REFUSALS = frozenset(
+    {
+        Kind.SIGN_IN_FAILED,
+        Kind.THROTTLED,
+        Kind.RESET_NOT_SENT,
+        Kind.LINK_REFUSED,
+        Kind.FACTOR_FAILED,
+        Kind.FACTOR_REMOVAL_ENDED,
+    }
+)
+
+
+class HappenedFilter(PeriodFilter):
+    column = "at"
+
+
+class ResultFilter(admin.SimpleListFilter):
+    title = "resultado"
+    parameter_name = "resultado"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("feito", "Feito"), ("recusado", "Recusado")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "recusado":
+            return queryset.filter(kind__in=REFUSALS)
+        return queryset.exclude(kind__in=REFUSALS) if self.value() == "feito" else queryset
+
+
+class PersonFilter(admin.SimpleListFilter):
+    """Where the person's own page leads to: what happened to them, and what was tried at their CPF."""
+
+    title = "pessoa"
+    parameter_name = "pessoa"
+    person: User | None = None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        key = self.value()
+        if key is None:
+            return []
+        self.person = User.objects.filter(pk=key).first() if is_key(key) else None
+        return [(key, self.person.display_name if self.person else "Pessoa não encontrada")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(about(self.person)) if self.person else queryset.none()
+
+
+def about(person: User) -> Q:
+    """What happened to somebody, or was typed with their CPF before it was known who comes."""
+    return Q(user=person) | Q(typed_digest=security.digest(person.cpf))
+
+
+def search(typed: str) -> Q | None:
+    """What a search finds; None where there is no letter and no digit to look for.
+
+    A whole CPF, also one that the portal knows nobody by; an address; or else a name or a matrícula, of whom something
+    happened to or who did it.
+    """
+    if digits := cpf_rules.clean(typed):
+        return Q(user__cpf=digits) | Q(typed_digest=security.digest(digits))
+    try:
+        return Q(address=str(ip_address(typed)))
+    except ValueError:
+        pass
+    if not names.fold(typed):
+        return None
+    people = set(find_people(User.objects.all(), typed).values_list("pk", flat=True)[:MOST_PEOPLE])
+    return Q(user__in=people) | Q(actor__in=people)
+
+
+class SecurityEventAdmin(ReadOnlyAdmin):
+    """Read only: the database itself refuses changes (``history``)."""
+
+    list_display = ("happened", "kind", "person", "made_by", "address", "device_kind", "detail")
+    list_filter = (ResultFilter, HappenedFilter, PersonFilter, "kind")
+    list_select_related = ("user", "actor")
+    list_per_page = 50
+    search_fields = ("kind",)
+    search_help_text = "Nome, matrícula ou CPF inteiro da pessoa, ou endereço IP"
+    ordering = ("-pk",)
+    sortable_by = ()
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    actions: Any = None
+    change_list_template = "admin/accounts/outgoingmail/list.html"
+    fields = ("happened", "kind", "person", "made_by", "address", "device_kind", "device", "detail")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Eventos de segurança", **(extra_context or {})})
+
+    @admin.display(description="quando")
+    def happened(self, event: SecurityEvent) -> str:
+        return f"{timezone.localtime(event.at):%d/%m/%Y %H:%M:%S}"
+
+    @admin.display(description="pessoa")
+    def person(self, event: SecurityEvent) -> SafeString | str:
+        return _link(event.user)
+
+    @admin.display(description="feito por")
+    def made_by(self, event: SecurityEvent) -> SafeString | str:
+        return _link(event.actor)
+
+    @admin.display(description="aparelho")
+    def device_kind(self, event: SecurityEvent) -> str:
+        return devices.kind(event.device) if event.device else "–"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        wanted = search(search_term.strip())
+        return (queryset if wanted is None else queryset.filter(wanted)), False
+
+
+def _link(person: User | None) -> SafeString | str:
+    if person is None:
+        return "–"
+    return format_html(
+        '<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=[person.pk]), person.display_name
+    )

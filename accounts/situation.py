@@ -1,0 +1,68 @@
+"""How somebody stands at the door: what the help desk has to know before it can help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from . import devices, provisional, sessions, throttle
+from .models import SecurityEvent, User
+
+Kind = SecurityEvent.Kind
+LINK_KINDS = (Kind.RESET_REQUESTED, Kind.LINK_SENT_BY_STAFF, Kind.RESET_NOT_SENT)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """``obstacles``: sentences that say why the person does not come in, none where nothing stands in the way."""
+
+    obstacles: list[str]
+    last_sign_in: SecurityEvent | None
+    #: The last time a link was asked for, and what came of it.
+    last_link: SecurityEvent | None
+    open_sessions: int
+
+    @property
+    def last_device(self) -> str:
+        return devices.kind(self.last_sign_in.device) if self.last_sign_in else ""
+
+    @property
+    def no_link_because(self) -> str:
+        """Why the last one who asked for a link got no mail; nothing where it was owed."""
+        event = self.last_link
+        return event.detail if event is not None and event.kind == Kind.RESET_NOT_SENT else ""
+
+
+def of(person: User) -> Situation:
+    return Situation(
+        obstacles=list(_obstacles(person)),
+        last_sign_in=_last(person, Kind.SIGNED_IN),
+        last_link=_last(person, *LINK_KINDS),
+        open_sessions=sessions.of(person).count(),
+    )
+
+
+def _last(person: User, *kinds: Kind) -> SecurityEvent | None:
+    return person.security_events.filter(kind__in=kinds).order_by("-at", "-pk").first()
+
+
+def _obstacles(person: User) -> Iterator[str]:
+    if not person.is_active:
+        yield "A entrada desta pessoa está fechada. Nenhum link é enviado."
+    if not person.email:
+        yield "A pessoa não tem e-mail no cadastro. Nenhum link é enviado."
+    if provisional.has_lapsed(person):
+        yield "A senha provisória venceu. O link de redefinição cria outra senha."
+    elif not person.has_usable_password():
+        yield "A pessoa ainda não tem senha. O link de redefinição cria a primeira."
+    if until := throttle.blocked_until(throttle.SIGN_IN, person.cpf):
+        yield f"Houve tentativas de entrada demais. Em algum aparelho, nova tentativa só depois de {_clock(until)}."
+    if until := throttle.blocked_until(throttle.RESET, person.cpf):
+        yield f"Houve pedidos de link demais. Pela página, novo pedido só depois de {_clock(until)}."
+
+
+def _clock(at: datetime) -> str:
+    return f"{timezone.localtime(at):%d/%m/%Y às %H:%M}"

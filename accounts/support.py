@@ -1,0 +1,122 @@
+"""What the staff do for somebody who cannot get in. No password is seen, chosen or set (ASVS 5.0 6.4.6)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from django.db import transaction
+from django.utils import timezone
+
+from . import addresses, resets, security, sessions, throttle
+from .http import UserRequest
+from .models import SecurityEvent, User
+from .resets import NoLink
+
+
+class Act(Enum):
+    """What may be done for a person."""
+
+    SEND_LINK = auto()
+    UNLOCK = auto()
+    END_SESSIONS = auto()
+    CORRECT_EMAIL = auto()
+    DISCLOSE = auto()
+
+
+PERMISSIONS = {
+    Act.SEND_LINK: "accounts.support",
+    Act.UNLOCK: "accounts.support",
+    Act.END_SESSIONS: "accounts.support",
+    Act.CORRECT_EMAIL: "accounts.correct_email",
+    Act.DISCLOSE: "accounts.disclose",
+}
+
+NOT_YOURS = "Nada foi feito: a conta desta pessoa não é sua para atender."
+#: What the member of the staff reads where no link was sent, and what there is to do.
+NO_LINK = {
+    NoLink.INACTIVE: "O link não foi enviado: a entrada desta pessoa está fechada. Gestão pode abrir a entrada.",
+    NoLink.NO_ADDRESS: "O link não foi enviado: a pessoa não tem e-mail no cadastro. Gestão pode corrigir o e-mail.",
+    NoLink.TOO_MANY: (
+        "O link não foi enviado: a pessoa já teve três na última hora. O próximo pode sair depois das {0}. "
+        "Se uma das mensagens falhou, abra a mensagem e use “Tentar de novo”."
+    ),
+}
+IS_THE_SAME = "Este já é o e-mail da pessoa."
+IS_TAKEN = "Outra pessoa do cadastro já usa este e-mail. Confira e digite de novo."
+
+
+class RefusedError(Exception):
+    """It was not done; the message is a sentence for the member of the staff."""
+
+
+def may(by: User, act: Act, person: User) -> bool:
+    """Whether this member of the staff may do this for this person; what buttons ask before they are shown.
+
+    Nobody attends to themselves. A superuser's account is for superusers. Other staff are for who may support staff;
+    their address, which is the way to a password, again for superusers alone. To read gives no power over an account.
+    """
+    if by.pk == person.pk or not by.has_perm(PERMISSIONS[act]):
+        return False
+    if by.is_superuser or not (person.is_staff or person.is_superuser):
+        return True
+    if person.is_superuser or act is Act.CORRECT_EMAIL:
+        return False
+    return act is Act.DISCLOSE or by.has_perm("accounts.support_staff")
+
+
+def _locked(pk: int, act: Act, by: User) -> User:
+    """The person, held until the transaction ends. Raises RefusedError if this is not for ``by`` to do."""
+    person = User.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    if not may(by, act, person):
+        raise RefusedError(NOT_YOURS)
+    return person
+
+
+def send_link(pk: int, *, by: User, request: UserRequest) -> None:
+    """Owe the person the mail that "Esqueci a senha" brings; nobody here sees its link.
+
+    Raises RefusedError where none is owed: the person cannot have one, or ``by`` has sent too many.
+    """
+    if wait := throttle.take(throttle.LINKS_BY_STAFF, str(by.pk), request):
+        raise RefusedError(throttle.sentence(wait))
+    with transaction.atomic():
+        person = _locked(pk, Act.SEND_LINK, by)
+        why = resets.owe_link(person, SecurityEvent.Kind.LINK_SENT_BY_STAFF, actor=by, request=request)
+        free_again_at = resets.free_again_at(person)
+    if why is not None:  # out of the transaction, for the log shall keep it
+        hour = f"{timezone.localtime(free_again_at):%H:%M}" if free_again_at else ""
+        raise RefusedError(NO_LINK[why].format(hour))
+
+
+@transaction.atomic
+def unlock(pk: int, *, by: User, request: UserRequest) -> None:
+    """Forget the tries at this person's CPF: whoever has the right password comes in at once."""
+    person = _locked(pk, Act.UNLOCK, by)
+    throttle.unlock(person.cpf)
+    security.record(SecurityEvent.Kind.UNLOCKED, user=person, actor=by, request=request)
+
+
+@transaction.atomic
+def end_sessions(pk: int, *, by: User, request: UserRequest) -> int:
+    """Sign the person out everywhere; returns how many sessions that were."""
+    person = _locked(pk, Act.END_SESSIONS, by)
+    return sessions.end_all(person, by=by, request=request)
+
+
+@transaction.atomic
+def correct_email(pk: int, address: str, reason: str, *, by: User, request: UserRequest) -> None:
+    """Send the person's mail elsewhere from now on; open links die and the old address is told (``addresses``)."""
+    person = _locked(pk, Act.CORRECT_EMAIL, by)
+    if address.lower() == person.email.lower():
+        raise RefusedError(IS_THE_SAME)
+    if User.objects.filter(email__iexact=address).exclude(pk=pk).exists():
+        raise RefusedError(IS_TAKEN)
+    addresses.correct(person, address, by=by, reason=reason, request=request)
+
+
+@transaction.atomic
+def disclose(pk: int, *, by: User, request: UserRequest) -> User:
+    """The person whose whole CPF and address are shown, once, to ``by``; never without its being recorded."""
+    person = _locked(pk, Act.DISCLOSE, by)
+    security.record(SecurityEvent.Kind.DISCLOSED, user=person, actor=by, request=request, detail="CPF e e-mail")
+    return person
