@@ -12,10 +12,11 @@ class AccountsConfig(AppConfig):
     verbose_name = "Pessoas e entrada"
 
     def ready(self) -> None:
-        from . import emails, history
+        from . import emails, history, privacy
 
         history.register_own()
         emails.register()
+        privacy.register_own()
         # Once for all apps: the signal comes when the last of them is migrated.
         post_migrate.connect(make_triggers, sender=self)
 

@@ -13,11 +13,12 @@ class RequestsConfig(AppConfig):
     def ready(self) -> None:
         from accounts import history, housekeeping
 
-        from . import emails, models, workflow
+        from . import emails, models, privacy, workflow
 
         history.append_only(models.RequestEvent)
         history.append_only(models.GrantEvent)
         emails.register(credential_again=workflow.send_again)
+        privacy.register_own()
         housekeeping.CHORES["Solicitações devolvidas cujo prazo passou, expiradas"] = workflow.expire_overdue
         post_migrate.connect(make_groups, sender=self)
 

@@ -107,11 +107,20 @@ class Story:
         page.goto(f"{self.url}/solicitacoes/")  # nothing else before that
         expect(page.get_by_role("heading", name="Escolha a sua senha")).to_be_visible()
         self.change_password(CHOSEN)
+        self.accepts_the_term()
         page.goto(f"{self.url}/")
         expect(page.get_by_text("BNMP 2.0").first).to_be_visible()
         self.sign_out()
         told = self.read_mail(self.servidor.email, f"Acesso liberado: BNMP 2.0 (pedido {self.protocol})")
         assert not PROVISIONAL.search(told)  # who asked hears that it is done, and nothing to sign in with
+
+    def accepts_the_term(self) -> None:
+        page = self.page
+        expect(page.get_by_role("heading", name="Termo de responsabilidade", level=1)).to_be_visible()
+        page.goto(f"{self.url}/solicitacoes/")  # nothing else before that
+        page.get_by_label("Li o termo e aceito").check()
+        page.get_by_role("button", name="Aceitar e continuar").click()
+        expect(page.get_by_role("heading", name="Minhas solicitações", level=1)).to_be_visible()
 
     def change_password(self, new: str) -> None:
         page, person = self.page, self.beneficiary

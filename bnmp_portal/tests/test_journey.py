@@ -16,6 +16,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection
 from playwright.sync_api import Page
 
+from accounts import terms
 from accounts.models import Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory
 from bnmp_portal.management.commands.load_sample_data import DEMO_ACCOUNTS, make_catalogue
@@ -60,6 +61,9 @@ def test_the_whole_story_and_no_secret_of_it_left_anywhere(
     )
     EmploymentFactory(user__name="CECÍLIA ARAÚJO", user__password=make_password(None))
     decider = analyst()
+    term = terms.publish(terms.draft(), after=0, by=None)
+    for user in (servidor.user, decider):  # the beneficiary meets it at the first sign-in
+        terms.accept(user, term)
 
     def read_mail(address: str, subject: str) -> str:
         deadline = time.monotonic() + 30

@@ -23,7 +23,7 @@ async function ask(query) {
   const address = `${box.dataset.peopleSearch}?${new URLSearchParams({ q: query })}`;
   const response = await fetch(address, { headers: { Accept: "application/json" }, signal: pending.signal });
   if (response.redirected) return { results: [], error: SIGNED_OUT };
-  if (!response.ok && response.status !== 429) return { results: [], error: UNAVAILABLE };
+  if (!response.ok && response.status !== 403 && response.status !== 429) return { results: [], error: UNAVAILABLE };
   return response.json();
 }
 

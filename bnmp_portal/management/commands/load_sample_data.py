@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import terms
 from accounts.models import Employment, User
 from requests_app import workflow
 from requests_app.models import AccessRequest, ExternalSystem, Status, SystemNotice, UserType
@@ -105,6 +106,9 @@ def load() -> None:
         user.save(update_fields=["password", "is_staff"])
         if group:
             user.groups.add(Group.objects.get(name=group))
+    term = terms.publish(terms.draft(), after=0, by=person(MANAGER))
+    for matricula in (SERVIDOR, ANALYST, MANAGER):  # others meet it at their first sign-in
+        terms.accept(person(matricula), term)
     make_catalogue()
     make_requests()
 

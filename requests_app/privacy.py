@@ -1,0 +1,155 @@
+"""What this app keeps of a person (``accounts.privacy``). Names of others stand here as on the request's own page."""
+
+from __future__ import annotations
+
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+
+from accounts.models import User
+from accounts.privacy import LEFT_OUT, Section, Value, register
+
+from .models import AccessRequest, GrantEvent, RequestEvent
+
+STAFF_ACT = "Ato da equipe sobre o pedido de outra pessoa: está no andamento daquele pedido."
+
+
+def _requests_of(user: User) -> QuerySet[AccessRequest]:
+    is_mine = ExpressionWrapper(Q(requester=user), output_field=BooleanField())
+    visible = AccessRequest.objects.visible_to(user).select_related("user_type__system", "unit")
+    return visible.annotate(is_mine=is_mine).order_by("-pk")
+
+
+def _request_row(request: AccessRequest) -> tuple[Value, ...]:
+    is_mine: bool = vars(request)["is_mine"]
+    return (
+        request.protocol,
+        request.created_at,
+        request.requester_name,
+        request.requester_email if is_mine else None,
+        request.requester_phone if is_mine else None,
+        request.beneficiary_name,
+        request.system.name,
+        request.user_type.name,
+        str(request.unit) if request.unit else None,
+        request.description,
+        request.get_status_display(),
+        request.decided_at,
+    )
+
+
+def _steps_of(user: User) -> QuerySet[RequestEvent]:
+    mine = Q(request__requester=user) | Q(request__beneficiary=user)
+    return RequestEvent.objects.filter(mine).select_related("request", "actor").order_by("-pk")
+
+
+def _grant_steps_of(user: User) -> QuerySet[GrantEvent]:
+    mine = GrantEvent.objects.filter(grant__user=user)
+    return mine.select_related("grant__request", "typed_credential").order_by("-pk")
+
+
+def _login_typed(event: GrantEvent) -> str | None:
+    typed = getattr(event, "typed_credential", None)
+    return typed.login if typed else None
+
+
+def register_own() -> None:
+    """Called once, by ``RequestsConfig.ready``."""
+    register(
+        "solicitacoes",
+        Section(
+            "Solicitações que fiz ou que são para mim",
+            {
+                "protocolo": "Protocolo",
+                "pedida_em": "Pedida em",
+                "solicitante": "Solicitante",
+                "meu_email": "E-mail que informei",
+                "meu_telefone": "Telefone que informei",
+                "para": "Para quem",
+                "sistema": "Sistema",
+                "tipo_de_usuario": "Tipo de usuário",
+                "unidade": "Unidade",
+                "descricao": "Descrição",
+                "situacao": "Situação",
+                "decidida_em": "Decidida em",
+            },
+            rows=_requests_of,
+            row=_request_row,
+            covers=frozenset({"requests_app.AccessRequest.requester", "requests_app.AccessRequest.beneficiary"}),
+            only_in_file=frozenset({"meu_email", "meu_telefone", "unidade", "descricao", "decidida_em"}),
+            note="Os outros dados de cada solicitação estão na página dela e no arquivo.",
+        ),
+    )
+    register(
+        "andamentos",
+        Section(
+            "Andamento das minhas solicitações",
+            {"protocolo": "Protocolo", "quando": "Quando", "situacao": "Situação", "por": "Quem", "motivo": "Motivo"},
+            rows=_steps_of,
+            row=lambda step: (
+                step.request.protocol,
+                step.at,
+                step.get_to_status_display(),
+                step.actor_name,
+                step.note or None,
+            ),
+            covers=frozenset(),
+        ),
+    )
+    register(
+        "acessos",
+        Section(
+            "Acessos que tenho ou tive",
+            {
+                "sistema": "Sistema",
+                "tipo_de_usuario": "Tipo de usuário",
+                "unidade": "Unidade",
+                "situacao": "Situação",
+                "desde": "Desde",
+                "protocolo": "Protocolo",
+            },
+            rows=lambda user: user.grants.select_related("user_type__system", "unit", "request").order_by("-pk"),
+            row=lambda grant: (
+                grant.user_type.system.name,
+                grant.user_type.name,
+                str(grant.unit) if grant.unit else None,
+                grant.get_status_display(),
+                grant.granted_at,
+                grant.request.protocol,
+            ),
+            covers=frozenset({"requests_app.AccessGrant.user"}),
+        ),
+    )
+    register(
+        "andamentos-dos-acessos",
+        Section(
+            "Andamento dos meus acessos",
+            {
+                "protocolo": "Protocolo",
+                "quando": "Quando",
+                "situacao": "Situação",
+                "login": "Login no outro sistema",
+                "motivo": "Motivo",
+            },
+            rows=_grant_steps_of,
+            row=lambda step: (
+                step.grant.request.protocol,
+                step.at,
+                step.get_to_status_display(),
+                _login_typed(step),
+                step.note or None,
+            ),
+            covers=frozenset(),
+            note="A primeira senha de outro sistema é apagada do portal depois de enviada.",
+        ),
+    )
+    LEFT_OUT.update(
+        dict.fromkeys(
+            (
+                "requests_app.AccessRequest.holder",
+                "requests_app.AccessRequest.decided_by",
+                "requests_app.AccessRequest.completed_by",
+                "requests_app.RequestEvent.actor",
+                "requests_app.GrantEvent.actor",
+            ),
+            STAFF_ACT,
+        )
+    )
