@@ -11,8 +11,17 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from . import addresses, cpf, outbox, provisional, resets
-from .models import AddressChange, HelpDesk, OutgoingMail, ProvisionalPassword, SecurityEvent, User
+from . import addresses, cpf, devices, factors, outbox, provisional, removals, resets, suspicion
+from .models import (
+    AddressChange,
+    FactorRemoval,
+    HelpDesk,
+    OutgoingMail,
+    ProvisionalPassword,
+    RecoveryCode,
+    SecurityEvent,
+    User,
+)
 
 PROVISIONAL_LAPSING = "provisional_lapsing"
 #: A notice that comes later frightens more than it helps; security events are kept much longer than this.
@@ -65,7 +74,16 @@ def password_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     """The notice after a change or a reset (ASVS 5.0 6.3.7)."""
     user = reachable(mail)
     event = SecurityEvent.objects.get(pk=mail.object_id)
-    return compose("password_changed", to=user.email, context={"person": user, "event": event})
+    context = {"person": user, "event": event, "device": devices.kind(event.device)}
+    return compose("password_changed", to=user.email, context=context)
+
+
+def suspicious_sign_in(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The notice of a sign-in unlike the earlier ones (ASVS 5.0 6.3.5)."""
+    user = reachable(mail)
+    event = SecurityEvent.objects.get(pk=mail.object_id)
+    context = {"person": user, "event": event, "device": devices.kind(event.device)}
+    return compose(suspicion.SUSPICIOUS_SIGN_IN, to=user.email, context=context)
 
 
 def provisional_lapsing(mail: OutgoingMail) -> EmailMultiAlternatives:
@@ -86,6 +104,26 @@ def address_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     if change.user.email == change.old:
         raise outbox.SupersededError("O endereço voltou a ser este.")
     return compose(addresses.ADDRESS_CHANGED, to=change.old, context={"person": change.user, "change": change})
+
+
+def second_factor_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The notice after each change of the second factor (ASVS 5.0 6.3.7)."""
+    user = reachable(mail)
+    event = SecurityEvent.objects.get(pk=mail.object_id)
+    context = {
+        "person": user,
+        "event": event,
+        "device": devices.kind(event.device) if event.device else "",
+        "codes_left": RecoveryCode.objects.filter(user=user, used_at=None).count(),
+    }
+    return compose(factors.SECOND_FACTOR_CHANGED, to=user.email, context=context)
+
+
+def second_factor_removal_asked(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The notice while there is still time to call."""
+    user = reachable(mail)
+    removal = FactorRemoval.objects.get(pk=mail.object_id)
+    return compose(removals.REMOVAL_ASKED, to=user.email, context={"person": user, "removal": removal})
 
 
 def changed_addresses(object_ids: Collection[int]) -> dict[int, outbox.Subject]:
@@ -109,9 +147,21 @@ def register() -> None:
             subjects=changed_addresses,
         ),
     )
+    outbox.register(
+        factors.SECOND_FACTOR_CHANGED,
+        outbox.Kind("Aviso da verificação em duas etapas", build=second_factor_changed, lives=NOTICE_LIFE),
+    )
+    outbox.register(
+        removals.REMOVAL_ASKED,
+        outbox.Kind("Aviso de retirada pedida", build=second_factor_removal_asked, lives=removals.LIFE),
+    )
     outbox.register("password_reset", outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
     outbox.register(
         "password_changed", outbox.Kind("Aviso de senha alterada", build=password_changed, lives=NOTICE_LIFE)
+    )
+    outbox.register(
+        suspicion.SUSPICIOUS_SIGN_IN,
+        outbox.Kind("Aviso de entrada incomum", build=suspicious_sign_in, lives=NOTICE_LIFE),
     )
     outbox.register(
         PROVISIONAL_LAPSING,

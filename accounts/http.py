@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 
 from . import correlation
@@ -78,6 +79,16 @@ def device_of(request: HttpRequest) -> str:
     return "".join(char for char in request.META.get("HTTP_USER_AGENT", "") if char.isprintable())[:200]
 
 
+def wanted(request: HttpRequest) -> str:
+    """The page of ours that the person was on the way to (``next``); nothing where there is none."""
+    asked = request.POST.get("next", request.GET.get("next", ""))
+    is_ours = url_has_allowed_host_and_scheme(
+        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    # ``redirect`` would take any other word for the name of a view.
+    return asked if is_ours and asked.startswith(("/", "http://", "https://")) else ""
+
+
 def allow_captcha(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Let a page with the captcha load Google's parts, where Google's captcha is the one in use."""
 
@@ -109,6 +120,52 @@ class TrustedProxyMiddleware:
         return self.get_response(request)
 
 
+#: What no page of the portal needs, and no script that slips into one shall have.
+PERMISSIONS = (
+    "accelerometer",
+    "autoplay",
+    "camera",
+    "display-capture",
+    "encrypted-media",
+    "fullscreen",
+    "geolocation",
+    "gyroscope",
+    "hid",
+    "magnetometer",
+    "microphone",
+    "midi",
+    "payment",
+    "picture-in-picture",
+    "publickey-credentials-get",
+    "screen-wake-lock",
+    "serial",
+    "usb",
+    "xr-spatial-tracking",
+)
+#: On every answer; what Django and django-csp know how to send is in the settings.
+ANSWER_HEADERS = {
+    "Permissions-Policy": ", ".join(f"{name}=()" for name in PERMISSIONS),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Django's own, where its middleware had no chance: a request that it refused.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class AnswerHeadersMiddleware:
+    """Stands outside everything else, so that files, redirects and errors carry them too (ASVS 5.0 3.4)."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        for name, value in ANSWER_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
 class RequestIdMiddleware:
     """Give each request a mark for the logs: the proxy's, where it is ours, else a new one."""
 
@@ -132,6 +189,7 @@ class PasswordChangeRequiredMiddleware:
     ALLOWED = frozenset(
         {
             "password-change",
+            "session-use",
             "logout",
             "guidance",
             "health-live",

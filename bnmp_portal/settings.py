@@ -106,11 +106,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "bnmp_portal.metrics.MetricsMiddleware",
+    # What every answer carries: outside of all that may answer, static files and errors included.
+    "accounts.http.AnswerHeadersMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accounts.http.RequestIdMiddleware",
     "accounts.http.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -120,7 +123,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accounts.http.PasswordChangeRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.terms.TermMiddleware",
     "accounts.http.NoStoreMiddleware",
 ]
 ROOT_URLCONF = "bnmp_portal.urls"
@@ -265,6 +268,7 @@ PASSWORD_MAX_LENGTH = 128
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.LengthValidator"},
     {"NAME": "accounts.passwords.CommonPasswordValidator"},
+    {"NAME": "accounts.breaches.BreachedPasswordValidator"},
     {"NAME": "accounts.passwords.ContextWordsValidator"},
     {"NAME": "accounts.passwords.OwnDataValidator"},
 ]

@@ -8,9 +8,11 @@ import io
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from threading import Barrier
@@ -19,21 +21,27 @@ from urllib.parse import parse_qs
 from urllib.request import OpenerDirector
 
 import pytest
+import time_machine
 from altcha_django.results import ErrorCode
 from crispy_forms.utils import render_crispy_form
 from django import forms
 from django.conf import settings as project
 from django.contrib.staticfiles import finders
+from django.core.management import call_command
 from django.db import connection
 from django.template import engines
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.captcha import GOOGLE_TOKEN_LIMIT, PAYLOAD_LIMIT, ChallengeField, GoogleField, captcha_field
 from accounts.models import SpentChallenge
 from accounts.tests.captcha_solver import solve
+from conftest import process_environment
 
 LABEL = "Não sou um robô"
 WAY_OUT = "ligue para a Coordenadoria"
+USED = f"Esta verificação já foi usada. Marque a caixa “{LABEL}” de novo."
+LAPSED = f"O tempo da verificação acabou. Marque a caixa “{LABEL}” de novo."
 
 
 class Form(forms.Form):
@@ -338,7 +346,7 @@ def test_every_source_map_that_a_vendored_file_names_is_there():
 
 
 @pytest.mark.django_db
-def test_a_solved_challenge_is_accepted_once():
+def test_asvs_2_4_1_a_solved_challenge_is_accepted_once():
     payload = solve()
 
     assert Form({"captcha": payload}).is_valid()
@@ -512,3 +520,76 @@ def test_a_challenge_is_given_to_anybody_new_each_time_and_never_cached(client):
     assert first.status_code == second.status_code == 200
     assert "no-store" in first.headers["Cache-Control"]
     assert first.json()["parameters"]["nonce"] != second.json()["parameters"]["nonce"]
+
+
+# --- Ten thousand later -------------------------------------------------------------------------------------------
+
+
+def spent_in_bulk(count, *, lapses_at):
+    """Rows as ``spend`` writes them, without the price of solving."""
+    digests = [hashlib.sha256(f"{lapses_at}:{number}".encode()).hexdigest() for number in range(count)]
+    SpentChallenge.objects.bulk_create(
+        (SpentChallenge(digest=digest, lapses_at=lapses_at) for digest in digests), batch_size=500
+    )
+
+
+@pytest.mark.django_db
+def test_asvs_2_4_1_ten_thousand_solutions_later_a_replay_is_still_refused():
+    now = timezone.now()
+    first = [solve() for _ in range(20)]
+    assert all(Form({"captcha": payload}).is_valid() for payload in first)
+    spent_in_bulk(5_000, lapses_at=now + timedelta(minutes=15))
+    spent_in_bulk(3_000, lapses_at=now - timedelta(seconds=1))  # done with: housekeeping may take these
+    call_command("housekeeping", verbosity=0)
+    middle = [solve() for _ in range(20)]
+    assert all(Form({"captcha": payload}).is_valid() for payload in middle)
+    spent_in_bulk(2_000, lapses_at=now + timedelta(minutes=16))
+    call_command("housekeeping", verbosity=0)
+    last = [solve() for _ in range(20)]
+    assert all(Form({"captcha": payload}).is_valid() for payload in last)
+
+    for payload in (*first, *middle, *last):
+        assert only_error(Form({"captcha": payload})) == USED
+    assert SpentChallenge.objects.filter(lapses_at__lt=now).count() == 0
+    assert SpentChallenge.objects.count() == 5_000 + 2_000 + 60
+
+
+@pytest.mark.django_db
+def test_asvs_2_4_1_housekeeping_forgets_a_challenge_only_when_it_could_not_be_used_any_more():
+    payload = solve(expires_at=int(time.time()) + 600)
+    assert Form({"captcha": payload}).is_valid()
+
+    for minutes, message in ((9, USED), (11, LAPSED), (16, LAPSED)):
+        with time_machine.travel(timedelta(minutes=minutes)):
+            call_command("housekeeping", verbosity=0)
+            assert only_error(Form({"captcha": payload})) == message
+
+    assert not SpentChallenge.objects.exists()
+
+
+ASK_AGAIN = """
+import django; django.setup()
+from django import forms
+from accounts.captcha import captcha_field
+import sys
+form = type("Form", (forms.Form,), {"captcha": captcha_field()})({"captcha": sys.argv[1]})
+print(form.is_valid(), form.errors.as_text())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_asvs_2_4_1_a_process_that_was_started_anew_refuses_a_replay_too():
+    payload, unused = solve(), solve()
+    assert Form({"captcha": payload}).is_valid()
+
+    def says(captcha):
+        command = [sys.executable, "-c", ASK_AGAIN, captcha]
+        environment = {**process_environment(), "DJANGO_SETTINGS_MODULE": "bnmp_portal.settings"}
+        return subprocess.run(
+            command, cwd=project.BASE_DIR, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert says(payload).startswith("False")
+    assert "já foi usada" in says(payload)
+    assert says(unused).startswith("True")

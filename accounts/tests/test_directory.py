@@ -215,7 +215,7 @@ GOOD = hr_file(PERSON)
         (GOOD.encode("cp1252") + b"\x81", "bytes que não são de cp1252"),
     ],
 )
-def test_a_file_that_cannot_be_used_gets_a_sentence(content: bytes, sentence: str) -> None:
+def test_fault_23_a_file_that_cannot_be_used_gets_a_sentence(content: bytes, sentence: str) -> None:
     with pytest.raises(directory.DirectoryFileError, match=sentence):
         directory.read(content)
 
@@ -226,7 +226,7 @@ def test_a_wrong_encoding_gets_a_sentence(encoding: str) -> None:
         directory.read(GOOD.encode(), encoding=encoding)
 
 
-def test_a_file_over_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_23_a_file_over_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accounts.directory.reading.MAX_BYTES", 2 * 1024 * 1024)
 
     with pytest.raises(directory.DirectoryFileError, match=r"passa de 2 MB"):

@@ -168,22 +168,23 @@ def assert_is_guarded(response):
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["X-Frame-Options"] == "DENY"
     assert response["Referrer-Policy"] in {"same-origin", "no-referrer"}
-    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert response["Cross-Origin-Opener-Policy"] == response["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in response["Permissions-Policy"]
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_asvs_3_4_every_public_page_is_guarded(client, db, address):
+def test_asvs_3_4_3_to_6_every_public_page_is_guarded(client, db, address):
     assert_is_guarded(client.get(address))
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_asvs_3_4_every_page_of_a_person_is_guarded(client, db, address):
+def test_asvs_3_4_3_to_6_every_page_of_a_person_is_guarded(client, db, address):
     client.force_login(EmploymentFactory().user)
 
     assert_is_guarded(client.get(address))
 
 
-def test_asvs_3_4_an_answer_to_a_mistake_is_guarded_too(make_client, db):
+def test_asvs_3_4_3_to_6_an_answer_to_a_mistake_is_guarded_too(make_client, db):
     person = UserFactory()
     client = make_client(enforce_csrf_checks=True)
     client.force_login(person)
@@ -250,7 +251,7 @@ def test_every_answer_of_the_people_search_is_json_and_is_not_sniffed(client, db
 
 
 # --- Cookies --------------------------------------------------------------------------------------------------------
-def test_asvs_3_3_cookies_are_out_of_reach_of_scripts_and_of_other_sites(client, db):
+def test_asvs_3_3_2_and_3_3_4_cookies_are_out_of_reach_of_scripts_and_of_other_sites(client, db):
     person = UserFactory()
     client.get("/entrar/")
     client.post("/entrar/", {"username": person.cpf, "password": "jabuticaba no quintal azul"})
@@ -264,7 +265,7 @@ def test_asvs_3_3_cookies_are_out_of_reach_of_scripts_and_of_other_sites(client,
         assert person.cpf not in cookie.value
 
 
-def test_asvs_3_3_1_and_3_4_1_behind_https_the_cookies_are_the_hosts_own_and_the_browser_stays_with_https(
+def test_asvs_3_3_1_to_4_and_3_4_1_behind_https_the_cookies_are_the_hosts_own_and_the_browser_stays_there(
     transactional_db, tmp_path
 ):
     person = UserFactory()
@@ -311,7 +312,7 @@ def test_asvs_3_3_1_and_3_4_1_behind_https_the_cookies_are_the_hosts_own_and_the
     assert plain.headers["Location"] == "https://sistemas.tjms.jus.br/entrar/"
     assert urlsplit(entered.headers["Location"]).netloc == ""
     cookies = {"__Host-csrf": csrf, **cookies_of(entered)}
-    assert {"__Host-csrf", "__Host-session"} <= set(cookies)
+    assert set(cookies) == {"__Host-csrf", "__Host-session", "__Host-known-device"}
     for attributes in cookies.values():
         assert {"secure", "httponly", "samesite=lax", "path=/"} <= {
             part.strip().lower() for part in attributes.split(";")

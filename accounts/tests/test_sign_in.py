@@ -103,6 +103,23 @@ def test_asvs_7_2_4_signing_in_as_somebody_else_keeps_nothing_of_the_first_perso
     assert "belongs" not in client.session
 
 
+def test_asvs_7_2_1_to_3_a_key_is_made_by_the_server_at_random_and_one_that_is_made_up_opens_nothing(
+    make_client, person
+):
+    keys = set()
+    for _ in range(20):
+        client = make_client()
+        assert sign_in(client, person.cpf).status_code == 302
+        keys.add(client.session.session_key)
+    invented = make_client()
+
+    for key in (next(iter(keys))[:-1], next(iter(keys)).upper(), "0" * 32, str(person.pk), sessions.digest(min(keys))):
+        invented.cookies["session"] = key
+        assert not is_signed_in(invented)
+    assert len(keys) == 20
+    assert all(re.fullmatch(r"[0-9a-z]{32,}", key) for key in keys)  # 165 bits
+
+
 def test_a_person_who_is_in_already_is_sent_on(client, person):
     client.force_login(person)
 
@@ -116,6 +133,10 @@ NOT_OUR_PAGES = [
     "///evil.example/",
     "https://evil.example/",
     "http:///evil.example/",
+    "httpconta",
+    "conta",  # a word that ``redirect`` would take for the name of a view
+    "«não é»",
+    "?x",
     "https:evil.example",
     "//testserver@evil.example/",
     "/\\evil.example/",
@@ -417,7 +438,9 @@ def assert_nothing_is_stored():
 
 
 @pytest.mark.parametrize(("typed", "sentence"), BAD_CPFS.values(), ids=BAD_CPFS)
-def test_a_cpf_that_is_none_gets_a_sentence_beside_the_field_and_stays_to_be_corrected(client, db, typed, sentence):
+def test_fault_3_and_fault_4_a_cpf_that_is_none_gets_a_sentence_beside_the_field_and_stays_to_be_corrected(
+    client, db, typed, sentence
+):
     UserFactory(cpf=VALID)
 
     response = sign_in(client, typed, PASSWORD)
@@ -481,6 +504,36 @@ def test_a_password_is_taken_as_it_was_typed_with_its_spaces(make_client, db):
 
     assert sign_in(make_client(), person.cpf, "jabuticaba com espaços").status_code == 200
     assert sign_in(make_client(), person.cpf, "  jabuticaba com espaços  ").status_code == 302
+
+
+# --- A certificate that nobody checked ------------------------------------------------------------------------------
+CERTIFICATE_HEADERS = [
+    *("SSL_CLIENT_CERT", "SSL_CLIENT_S_DN", "SSL_CLIENT_VERIFY", "SSL_CLIENT_ESCAPED_CERT", "CLIENT_CERT"),
+    *(
+        "X_SSL_CERT",
+        "X_SSL_CLIENT_CERT",
+        "X_CLIENT_CERT",
+        "X_FORWARDED_CLIENT_CERT",
+        "X_CLIENT_VERIFY",
+        "X_ARR_CLIENTCERT",
+    ),
+    *("REMOTE_USER", "X_REMOTE_USER", "X_FORWARDED_USER", "X_AUTH_REQUEST_USER", "AUTHORIZATION", "X_USER", "X_CPF"),
+]
+
+
+@pytest.mark.parametrize("proxy", [True, False])
+def test_fault_15_no_header_about_a_certificate_or_a_user_signs_anybody_in(client, person, settings, proxy):
+    settings.TRUSTED_PROXIES = ["127.0.0.1"] if proxy else []
+    forged = {f"HTTP_{name}": f"CN=SERVIDORA:{person.cpf}" for name in CERTIFICATE_HEADERS}
+    forged["HTTP_SSL_CLIENT_VERIFY"] = forged["HTTP_X_CLIENT_VERIFY"] = "SUCCESS"
+
+    for address in ("/entrar/certificado/", "/entrar/", "/conta/", "/admin/"):
+        for ask in (client.get, client.post):
+            assert person.cpf not in ask(address, **forged).content.decode()
+
+    assert "_auth_user_id" not in client.session
+    assert not is_signed_in(client)
+    assert not SecurityEvent.objects.filter(kind=SecurityEvent.Kind.SIGNED_IN).exists()
 
 
 # --- A form that was open too long ----------------------------------------------------------------------------------
@@ -578,12 +631,14 @@ PUBLIC = {
     "orientacoes/": "/orientacoes/",
     "entrar/": "/entrar/",
     "entrar/certificado/": "/entrar/certificado/",
+    "entrar/codigo/": None,  # without a right password before it, it leads back to the door
     "sair/": None,  # asks nobody to sign in in order to sign out
     "esqueci-a-senha/": "/esqueci-a-senha/",
     "esqueci-a-senha/enviado/": "/esqueci-a-senha/enviado/",
     "redefinir-senha/nova/": "/redefinir-senha/nova/",
     "redefinir-senha/<str:uid>/<str:token>/": "/redefinir-senha/MQ/abc-def/",
     "senha-alterada/": "/senha-alterada/",
+    "privacidade/": "/privacidade/",
     "captcha/challenge/": "/captcha/challenge/",
     "health/live": "/health/live",
     "health/ready": "/health/ready",
@@ -593,6 +648,20 @@ PUBLIC = {
 PRIVATE = {
     "conta/": "/conta/",
     "conta/alterar-senha/": "/conta/alterar-senha/",
+    "conta/sessoes/": "/conta/sessoes/",
+    "conta/sessoes/encerrar-outras/": "/conta/sessoes/encerrar-outras/",
+    "conta/sessoes/uso/": "/conta/sessoes/uso/",
+    "conta/sessoes/<uuid:mark>/encerrar/": "/conta/sessoes/6d1ab6ce-4b6e-4b5b-9a1e-0c6f2f7b0001/encerrar/",
+    "conta/segundo-fator/": "/conta/segundo-fator/",
+    "conta/segundo-fator/ligar/": "/conta/segundo-fator/ligar/",
+    "conta/segundo-fator/celular/": "/conta/segundo-fator/celular/",
+    "conta/segundo-fator/codigos/": "/conta/segundo-fator/codigos/",
+    "conta/segundo-fator/desligar/": "/conta/segundo-fator/desligar/",
+    "conta/meus-dados/": "/conta/meus-dados/",
+    "conta/meus-dados/arquivo/": "/conta/meus-dados/arquivo/",
+    "conta/meus-dados/<str:name>/": "/conta/meus-dados/vinculos/",
+    "termo/": "/termo/",
+    "termo/<int:version>/": "/termo/1/",
     "pessoas/busca/": "/pessoas/busca/",
     "solicitacoes/": "/solicitacoes/",
     "solicitacoes/nova/": "/solicitacoes/nova/",

@@ -8,13 +8,12 @@ from django.contrib.auth import authenticate, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.generic import TemplateView
 
 from .. import factors, provisional, second_step, security, signing_in, throttle
 from ..forms import LoginForm
-from ..http import STALE, UserRequest
+from ..http import STALE, UserRequest, wanted
 from ..models import SecurityEvent, User
 from .rights import public, secret_posts
 
@@ -71,18 +70,11 @@ class Login(View):
     @classmethod
     def target(cls, request: HttpRequest) -> str:
         """Where the person wanted to go, if that is a page of ours."""
-        wanted = request.POST.get("next", request.GET.get("next", ""))
-        is_ours = url_has_allowed_host_and_scheme(
-            wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-        )
-        if is_ours and wanted.startswith(("/", "http")):  # ``redirect`` takes any other word for the name of a view
-            return wanted
-        return reverse(settings.LOGIN_REDIRECT_URL)
+        return wanted(request) or reverse(settings.LOGIN_REDIRECT_URL)
 
     @classmethod
     def page(cls, request: HttpRequest, form: LoginForm) -> HttpResponse:
-        wanted = request.POST.get("next", request.GET.get("next", ""))
-        return render(request, "accounts/login.html", {"form": form, "next": wanted})
+        return render(request, "accounts/login.html", {"form": form, "next": wanted(request)})
 
     @classmethod
     def show_again(cls, request: HttpRequest) -> HttpResponse:

@@ -11,12 +11,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from .. import enrolments, factors, second_step, security, signing_in, throttle
 from ..factor_forms import CodeForm, FirstCodeForm, ProofForm
-from ..http import STALE, UserRequest
+from ..http import STALE, UserRequest, wanted
 from ..models import RecoveryCode, SecurityEvent, User
 from .rights import public, secret_posts
 
@@ -24,15 +23,6 @@ TOO_LATE = "O tempo para digitar o código acabou. Entre de novo."
 BEGIN_ANEW = "O tempo desta etapa acabou. Comece de novo."
 #: So few left: time for a new list.
 FEW = 3
-
-
-def wanted(request: HttpRequest) -> str:
-    """The page of ours that the person was on the way to; nothing where there is none."""
-    asked = request.POST.get("next", request.GET.get("next", ""))
-    is_ours = url_has_allowed_host_and_scheme(
-        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return asked if is_ours and asked.startswith(("/", "http")) else ""  # any other word would be a view's name
 
 
 def on_the_way(name: str, target: str) -> str:

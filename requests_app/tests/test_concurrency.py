@@ -77,7 +77,7 @@ def answers(bond, user_type, **more):
     }
 
 
-def test_eight_identical_posts_at_once_make_one_request_and_all_lead_to_it(signed_in, browser_of):
+def test_fault_17_eight_identical_posts_at_once_make_one_request_and_all_lead_to_it(signed_in, browser_of):
     client = signed_in(EmploymentFactory().user)
     posted = answers(EmploymentFactory(), UserTypeFactory(), nonce=Page(client.get(NEW)).value("nonce"))
 
@@ -93,7 +93,7 @@ def test_eight_identical_posts_at_once_make_one_request_and_all_lead_to_it(signe
     assert Session.objects.count() == 1
 
 
-def test_eight_forms_for_the_same_at_once_make_one_request_and_seven_sentences(signed_in):
+def test_fault_17_eight_forms_for_the_same_at_once_make_one_request_and_seven_sentences(signed_in):
     bond, user_type = EmploymentFactory(), UserTypeFactory()
     clients = [signed_in(EmploymentFactory().user) for _ in range(8)]
     forms = [answers(bond, user_type, nonce=Page(client.get(NEW)).value("nonce")) for client in clients]
@@ -139,7 +139,7 @@ def told(response):
     return text_of(Page(response).one("ul", class_="errorlist"))
 
 
-def test_four_approvals_at_once_make_one_decision_one_access_and_one_credential(signed_in):
+def test_fault_17_four_approvals_at_once_make_one_decision_one_access_and_one_credential(signed_in):
     request = request_in(Status.PENDING)
     clients = [signed_in(analyst()) for _ in range(4)]
 

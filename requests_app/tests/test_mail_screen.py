@@ -317,7 +317,7 @@ def test_who_is_not_signed_in_goes_through_the_one_door(client, step, method):
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "delete"])
-def test_nothing_is_tried_but_by_post(client, decider, method):
+def test_fault_19_nothing_is_tried_but_by_post(client, decider, method):
     mail = fail(mail_of(filed()))
     assert getattr(client, method)(f"{SCREEN}{mail.pk}/tentar/").status_code in {302, 405}
     assert client.post(page_of(mail)).status_code == 405

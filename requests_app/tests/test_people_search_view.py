@@ -81,7 +81,7 @@ def test_people_are_found_by_name_or_matricula(client, person, joao, query):
         *("joao OR maria", "NEAR(joao)", "search_name:joao -x", "<script>", "a" * 100_000, "\ud800x", "𝒿𝑜", "()"),
     ],
 )
-def test_any_text_is_harmless(client, person, joao, query):
+def test_fault_21_any_text_is_harmless(client, person, joao, query):
     EmploymentFactory(user__name="BRUNO DIAS")
     response = client.get(SEARCH, {"q": query.encode("utf-8", "surrogatepass")})
     assert response.status_code == 200

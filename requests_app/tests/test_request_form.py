@@ -163,7 +163,7 @@ def test_of_a_person_with_two_bonds_the_chosen_one_is_kept(client, requester):
     assert AccessRequest.objects.get().beneficiary_cargo == "Conciliador"
 
 
-def test_what_is_forged_into_the_form_changes_nothing(client, requester):
+def test_fault_18_and_asvs_2_2_2_what_is_forged_into_the_form_changes_nothing(client, requester):
     stranger, bond = EmploymentFactory(cargo="Desembargador").user, EmploymentFactory()
     forged = {
         "requester": stranger.pk,
@@ -200,7 +200,7 @@ def test_what_is_forged_into_the_form_changes_nothing(client, requester):
     assert request.created_at.year > 1999
 
 
-def test_of_two_values_for_one_field_both_checks_and_storage_see_the_same(client, requester):
+def test_fault_3_of_two_values_for_one_field_both_checks_and_storage_see_the_same(client, requester):
     former = EmploymentFactory(ended_on=timezone.localdate() - timedelta(days=1))
     bond, user_type = EmploymentFactory(), UserTypeFactory()
     client.post(NEW, answers(None, user_type, beneficiary=[former.pk, bond.pk]))
@@ -690,7 +690,7 @@ def test_a_stale_correction_is_shown_again_with_what_was_typed(strict_client):
     assert (request.status, request.description) == (Status.PENDING, "Portaria 12/2026.")
 
 
-def test_a_stale_correction_of_another_persons_request_shows_nothing_of_it(strict_client):
+def test_fault_20_a_stale_correction_of_another_persons_request_shows_nothing_of_it(strict_client):
     request = request_in(Status.PENDING, description="Nada que um estranho deva ler.")
     workflow.move(request.pk, Status.RETURNED, by=analyst(), note="Falta a portaria.")
     strict_client.force_login(EmploymentFactory().user)

@@ -134,7 +134,7 @@ def four(person):
         ("   ", {"joao", "ana", "maria", "jose"}),
     ],
 )
-def test_the_list_is_searched_by_name_or_matricula(client, four, query, found):
+def test_fault_21_the_list_is_searched_by_name_or_matricula(client, four, query, found):
     response = client.get(LIST, {"q": query})
     assert set(protocols_on(response)) == {four[key].protocol for key in found}
     assert SCRIPT not in response.content.decode()
@@ -149,7 +149,7 @@ def test_the_list_is_searched_by_protocol_whole_or_in_part(client, four):
     assert len(protocols_on(client.get(LIST, {"q": request.protocol[:6]}))) == 4
 
 
-def test_another_persons_protocol_is_not_found(client, person):
+def test_fault_20_another_persons_protocol_is_not_found(client, person):
     assert protocols_on(client.get(LIST, {"q": filed().protocol})) == []
 
 
@@ -229,7 +229,7 @@ def test_requester_and_beneficiary_see_the_request_and_its_history(client):
 
 @pytest.mark.parametrize("step", ["", "corrigir/", "cancelar/"])
 @pytest.mark.parametrize("who", ["colleague", "analyst", "superuser"])
-def test_another_persons_request_is_not_there(client, step, who):
+def test_fault_20_another_persons_request_is_not_there(client, step, who):
     request = returned(description="Nada que um estranho deva ler.")
     people = {
         "colleague": lambda: EmploymentFactory().user,
@@ -361,7 +361,7 @@ def test_what_is_over_cannot_be_cancelled_and_it_is_said(client, person, status)
     assert (request.status, request.events.count()) == (status, history)
 
 
-def test_nothing_is_cancelled_by_opening_an_address(client, person):
+def test_fault_19_nothing_is_cancelled_by_opening_an_address(client, person):
     request = filed(requester=person)
     response = client.get(address(request, "cancelar/"))
     assert (response.status_code, response.url) == (302, address(request))
@@ -443,7 +443,7 @@ def test_a_correction_is_stored_and_goes_back_into_the_queue(client):
     assert (last.from_status, last.to_status, last.actor) == (Status.RETURNED, Status.PENDING, request.requester)
 
 
-def test_what_is_forged_into_a_correction_changes_nothing(client):
+def test_fault_18_and_asvs_2_2_2_what_is_forged_into_a_correction_changes_nothing(client):
     request, stranger = returned(), EmploymentFactory().user
     before = AccessRequest.objects.values(
         *("protocol", "form_nonce", "requester", "requester_name", "requester_cargo", "requester_lotacao", "created_at")

@@ -1,0 +1,445 @@
+"""Generated inputs for every address: whatever is typed, posted or uploaded gets an answer, never an exception.
+
+The forms are found from the addresses, and their fields from the pages as people get them: a form that is new is tried
+without a line here, and one that cannot be found fails. ``make fuzz`` tries 10,000 inputs for each address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.cookies import SimpleCookie
+from urllib.parse import quote, urlencode, urlsplit
+
+import pytest
+from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.urls import URLPattern, get_resolver, resolve
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given, note
+from hypothesis import settings as of_hypothesis
+from hypothesis import strategies as st
+
+from accounts import resets, tasks
+from accounts.models import FactorRemoval, OutgoingMail, SecurityEvent, Session, Term, TermAcceptance
+from accounts.tests.captcha_solver import solve
+from accounts.tests.factories import PASSWORD, EmploymentFactory
+from requests_app import workflow
+from requests_app.models import ExternalSystem, Status
+from requests_app.tests.factories import (
+    ExternalSystemFactory,
+    UserTypeFactory,
+    analyst,
+    request_in,
+    superuser,
+    unsaved_request,
+)
+from requests_app.tests.pages import Page, walk
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+#: What a page may answer to anything: shown, led on, or refused with a page that says why.
+ANSWERS = {200, 204, 301, 302, 303, 400, 403, 404, 405, 409, 410, 413, 415, 429}
+
+many = of_hypothesis(
+    max_examples=EXAMPLES or 6,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # what breaks is told as it was sent; making it smaller would cost minutes
+)
+
+# --- What is typed --------------------------------------------------------------------------------------------------
+ODD = [
+    *("", " ", "\0", "a\0b", "\r\n", "x\r\nBcc: evil@evil.example", "\u202eabc", "\ufeff", "\ud800", "\udfff\ud800"),
+    *("²" * 11, "１２３４５６７８９０１", "٣" * 11, "𝟗" * 6, "½", "Ⅷ", "é" * 300, "e\u0301" * 200, "ı", "ß", "😀" * 50),
+    *("%", "_", "\\", "'", '"', "%%%", "%00", "' OR 1=1 --", "=1+1", "{{ 7*7 }}", "{% load x %}", "<script>x</script>"),
+    *("0", "-1", "1", "1.5", "1e309", "NaN", "Infinity", "9" * 400, str(2**31), str(2**63), str(2**64), "-" + "9" * 30),
+    *(
+        "0x10",
+        "1_000",
+        "+1",
+        "1 ",
+        "٣",
+        "²",
+        "true",
+        "None",
+        "null",
+        "[]",
+        "{}",
+        '{"$ne": 1}',
+        "[" * 2_000,
+        "on",
+        "off",
+    ),
+    *("2026-02-30", "0001-01-01", "9999-12-31", "31/12/9999", "25:61", "2026-01-01T00:00:00+99:00", "1970-01-01"),
+    *("../../etc/passwd", "//evil.example/", "javascript:alert(1)", "http://[::1", "https://evil.example", "a@b", "@"),
+    *(
+        "00000000-0000-0000-0000-000000000000",
+        "not-a-uuid",
+        "a,b,c",
+        ",",
+        "1,2,x",
+        "__in",
+        "id__exact",
+        "\t",
+        "\x1b[31m",
+    ),
+    *("x" * 5_000, "5" * 20_000, "a b " * 3_000),
+]
+typed = st.one_of(st.sampled_from(ODD), st.text(max_size=60), st.text(st.characters(), max_size=20))
+uploads = st.binary(max_size=200) | st.sampled_from([b"PK\x03\x04" + b"\0" * 99, b"\xff" * 999, b""])
+
+
+def in_bytes(text):
+    return text.encode("utf-8", "surrogatepass")
+
+
+# --- The addresses --------------------------------------------------------------------------------------------------
+def routes(patterns, before=""):
+    for entry in patterns:
+        route = before + str(entry.pattern)
+        if isinstance(entry, URLPattern):
+            yield route, entry
+        else:
+            yield from routes(entry.url_patterns, route)
+
+
+ROUTES = dict(routes(get_resolver().url_patterns))
+#: Where the form of an address stands that cannot be opened itself.
+FOUND_ON = {
+    "sair/": "conta/",
+    "solicitacoes/<str:protocol>/cancelar/": "solicitacoes/<str:protocol>/",
+    "conta/sessoes/<uuid:mark>/encerrar/": "conta/sessoes/",
+    "conta/sessoes/encerrar-outras/": "conta/sessoes/",
+    "conta/segundo-fator/ligar/": "conta/segundo-fator/",
+    "conta/meus-dados/arquivo/": "conta/meus-dados/",
+    "admin/requests_app/accessrequest/<int:pk>/decidir/": "admin/requests_app/accessrequest/<path:object_id>/change/",
+    "admin/requests_app/accessgrant/<int:pk>/reemitir/": "admin/requests_app/accessgrant/<path:object_id>/change/",
+    "admin/accounts/outgoingmail/<int:pk>/tentar/": "admin/accounts/outgoingmail/<path:object_id>/change/",
+    "admin/accounts/outgoingmail/<int:pk>/resolver/": "admin/accounts/outgoingmail/<path:object_id>/change/",
+}
+#: Fields of what no page has a form for: a script asks.
+FIELDS = {
+    "conta/sessoes/uso/": {},
+}
+#: Beside what the pages' own forms ask: what lists of the administration and our own take in their addresses.
+IN_ADDRESSES = (
+    *("q", "page", "status", "next", "o", "p", "all", "e", "_popup", "_to_field", "_changelist_filters", "situacao"),
+    *(
+        "id__in",
+        "pk",
+        "is_active__exact",
+        "kind__exact",
+        "user__cpf",
+        "at__gte",
+        "user_type__system__id__exact",
+        "term",
+    ),
+    *("app_label", "model_name", "field_name", "periodo", "result", "captcha", "código", "version"),
+)
+
+
+# --- The people and what they have ----------------------------------------------------------------------------------
+@dataclass
+class World:
+    """One of everything, and somebody in every state that a page knows."""
+
+    person: object
+    other: object
+    staff: object
+    returned: object
+    args: dict = field(default_factory=dict)
+
+    def known(self):
+        """What fits, by the name of the field."""
+        return {
+            "username": self.person.cpf,
+            "cpf": self.person.cpf,
+            "password": PASSWORD,
+            "old_password": PASSWORD,
+            "new_password1": "três araras voando baixo",
+            "new_password2": "três araras voando baixo",
+            "captcha": solve(),
+            "code": "000000",
+            "reason": "A pessoa ligou e confirmou os dados.",
+            "email": "nova.pessoa@tjms.jus.br",
+            "note": "Falta um documento.",
+            "accept": "on",
+            "csrfmiddlewaretoken": None,
+        }
+
+
+def make_world():
+    person, other = EmploymentFactory().user, EmploymentFactory().user
+    staff = superuser()
+    EmploymentFactory(user=staff)
+    by_hand = UserTypeFactory(system=ExternalSystemFactory(credential=ExternalSystem.Credential.OPERATOR))
+    returned = workflow.file(unsaved_request(requester=person))
+    workflow.move(returned.pk, Status.RETURNED, by=analyst(), note="Falta o ato de designação.")
+    request_in(Status.APPROVED, user_type=by_hand)
+    pending = workflow.file(unsaved_request(requester=person))
+    workflow.move(workflow.file(unsaved_request(requester=other)).pk, Status.APPROVED, by=analyst())
+    with transaction.atomic():
+        resets.owe_link(other, SecurityEvent.Kind.RESET_REQUESTED)
+    OutgoingMail.objects.filter(kind="password_reset").update(status="FAILED", error="550 5.1.1 no such user")
+    term = Term.objects.create(version=1, text="Prometo guardar sigilo.", published_by=staff)
+    for who in (person, other, staff):
+        TermAcceptance.objects.create(user=who, term=term)
+    hours = timedelta(hours=24)
+    removal = FactorRemoval.objects.create(
+        user=other, reason="Perdeu o celular", asked_by=person, lapses_at=timezone.now() + hours
+    )
+    return World(
+        person=person,
+        other=other,
+        staff=staff,
+        returned=returned,
+        args={
+            "protocol": returned.protocol,
+            "uid": "MQ",
+            "token": "abc-def",
+            "mark": uuid.uuid4(),
+            "name": "sessoes",
+            "version": 1,
+            "index": 1,
+            "content_type_id": 1,
+            "app_label": "accounts",
+            "url": "nada",
+            "request": pending.pk,
+            "removal": removal.pk,
+        },
+    )
+
+
+def anonymous(client, world):
+    pass
+
+
+def person(client, world):
+    client.force_login(world.person)
+    world.args["mark"] = Session.objects.filter(user=world.person).get().mark
+
+
+def staff(client, world):
+    client.force_login(world.staff)
+
+
+def with_an_open_link(client, world):
+    user = world.other
+    uid, token = link_parts(user)
+    assert client.get(f"/redefinir-senha/{uid}/{token}/").status_code == 302
+
+
+def link_parts(user):
+    return resets.urlsafe_base64_encode(str(user.pk).encode()), resets.tokens.make_token(user)
+
+
+def newcomer(client, world):
+    """Signed in, and a term has come out since."""
+    person(client, world)
+    Term.objects.create(version=2, text="Prometo guardar todo o sigilo.", published_by=world.staff)
+
+
+WHO = {
+    "redefinir-senha/nova/": with_an_open_link,
+    "termo/": newcomer,
+}
+PUBLIC = ("entrar/", "entrar/certificado/", "esqueci-a-senha/", "captcha/", "health/", "metrics", "redefinir-senha/")
+
+
+def who_asks(route):
+    if route in WHO:
+        return WHO[route]
+    if route.startswith("admin/"):
+        return staff
+    return anonymous if route.startswith(PUBLIC) else person
+
+
+def address_of(route, world, **instead):
+    """An address of this route, with what is there in its place, or what is given."""
+    model = re.match(r"admin/(\w+)/(\w+)/<", route)
+
+    def value(found):
+        name = found[1]
+        if name in instead:
+            return quote(in_bytes(instead[name]), safe="")
+        if name in {"pk", "object_id"} and model:
+            return str(first_of(model[1], model[2], route, world))
+        return str(world.args[name] if name != "object_id" else 1)
+
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", value, re.sub(r"\^?\(\?P(<\w+>)[^)]*\)/?\$", r"\1", route))
+
+
+def first_of(app, name, route, world):
+    if route.endswith("/pedir/") or name == "user":
+        return world.other.pk
+    if route.endswith("/decidir/") or name == "accessrequest":
+        return world.args["request"]
+    one = apps.get_model(app, name)._default_manager.first()
+    assert one is not None, f"make a {name} in make_world"
+    return one.pk
+
+
+# --- The forms ------------------------------------------------------------------------------------------------------
+def fields_of(form):
+    """What a form would post: names, and for each the values that it offers."""
+    fields = {}
+    for control in walk(form):
+        attributes = dict(control.attributes)
+        name = attributes.get("name")
+        if control.name in {"input", "select", "textarea", "button"} and name:
+            options = [dict(option.attributes).get("value", "") for option in walk(control) if option.name == "option"]
+            fields.setdefault(name, []).extend(options or [attributes.get("value", "")])
+    return fields
+
+
+def forms_on(client, address):
+    """The forms of a page by the address that they are posted to."""
+    response = client.get(address)
+    if response.status_code not in {200, 409} or not response["Content-Type"].startswith("text/html"):
+        return {}
+    found = {}
+    for form in Page(response).all("form"):
+        attributes = dict(form.attributes)
+        if attributes.get("method", "").lower() == "post":
+            target = urlsplit(attributes.get("action") or address).path
+            found.setdefault(target, {}).update(fields_of(form))
+    return found
+
+
+def takes_posts(entry):
+    view_class = getattr(entry.callback, "view_class", None)
+    return view_class is not None and hasattr(view_class, "post") and "post" in view_class.http_method_names
+
+
+def form_of(client, route, world):
+    """The fields of the form that this address takes; None where no page has one."""
+    address = address_of(route, world)
+    pages = [address, *([address_of(FOUND_ON[route], world)] if route in FOUND_ON else [])]
+    for page in pages:
+        for target, fields in forms_on(client, page).items():
+            if str(resolve(target).route) == str(resolve(address).route):
+                return target, fields
+    return (address, FIELDS[route]) if route in FIELDS else (address, None)
+
+
+# --- The test -------------------------------------------------------------------------------------------------------
+def body_of(data, fields):
+    """A body and its type: mostly a form with one or two fields that are wrong, sometimes no form at all."""
+    kind = data.draw(st.sampled_from(["form"] * 8 + ["multipart", "files", "json", "bytes"]), label="body")
+    if kind == "bytes":
+        types = st.sampled_from(
+            ["", "text/plain", "application/x-www-form-urlencoded", MULTIPART_CONTENT, "multipart/form-data", "x" * 99]
+            + [f"application/x-www-form-urlencoded; charset={name}" for name in ("utf-16", "klingon", "\\")]
+        )
+        return data.draw(uploads), data.draw(types, label="type")
+    if kind == "files":
+        names = data.draw(st.sets(st.sampled_from(sorted(fields) or ["file"]), max_size=3), label="files")
+        name = data.draw(st.sampled_from(["a.csv", "a\r\nb", "../x", "é" * 300, "\0"]), label="name")
+        sent = {one: SimpleUploadedFile(name.replace("\0", "x"), data.draw(uploads)) for one in names}
+        return encode_multipart(BOUNDARY, {**in_text(fields), **sent}), MULTIPART_CONTENT
+    if kind == "json":
+        return json.dumps(fields).encode(), "application/json"
+    if kind == "multipart":
+        return encode_multipart(BOUNDARY, in_text(fields)), MULTIPART_CONTENT
+    pairs = [(in_bytes(name), in_bytes(value)) for name, values in fields.items() for value in values]
+    return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
+
+
+def in_text(fields):
+    return {name: values[0].encode("utf-8", "replace").decode() for name, values in fields.items() if values}
+
+
+def filled_in(data, form, known):
+    """The form as somebody fills it in who gets one or two fields wrong; now and then all of them."""
+    names = sorted(set(form) | {"next"})
+    wrong = data.draw(st.sets(st.sampled_from(names), max_size=data.draw(st.sampled_from([1, 1, 2, len(names)]))))
+    fields = {}
+    for name in names:
+        offered = [value for value in (known.get(name), *form.get(name, [])) if value is not None] or [""]
+        if name in wrong:
+            fields[name] = data.draw(st.lists(typed, max_size=3), label=name)
+        else:
+            fields[name] = [known[name] if known.get(name) else data.draw(st.sampled_from(offered), label=name)]
+    return fields
+
+
+def assert_is_answered(response):
+    assert response.status_code in ANSWERS
+    if not response.streaming:
+        assert b"Traceback (most recent call last)" not in response.content
+
+
+def tried(client, ask):
+    """One try, and then everything is as before it: counts of the throttle, rows, cookies."""
+    cookies = client.cookies.output(header="", sep=";")
+    with transaction.atomic():
+        assert_is_answered(ask())
+        transaction.set_rollback(True)
+    client.cookies = SimpleCookie(cookies)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@many
+@given(data=st.data())
+def test_any_input_is_answered(make_client, world_of, route, data):
+    client, world, (target, form) = world_of(route)
+    fields = filled_in(data, form or {name: [""] for name in IN_ADDRESSES[:4]}, world.known())
+    in_address = data.draw(st.lists(st.tuples(st.sampled_from(IN_ADDRESSES), typed), max_size=3), label="query")
+    query = urlencode([(in_bytes(name), in_bytes(value)) for name, value in in_address])
+    names = re.findall(r"<(?:\w+:)?(\w+)>", route)
+    odd = {name: data.draw(typed, label=name) for name in names if data.draw(st.integers(0, 3)) == 0}
+    elsewhere = address_of(route, world, **odd)
+    body, content_type = body_of(data, fields)
+    note(f"{target} {elsewhere} {query} {content_type} {body!r}")
+
+    tried(client, lambda: client.generic("POST", target, body, content_type))
+    tried(client, lambda: client.get(f"{elsewhere}?{query}"))
+    if odd or query:
+        tried(client, lambda: client.generic("POST", f"{elsewhere}?{query}", body, content_type))
+
+
+@pytest.fixture
+def world_of(db, settings, make_client):
+    """The people, a client in the state that a route needs, and its form: made once for all inputs of a test."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 200_000
+    made = {}
+
+    def make(route):
+        if route not in made:
+            world, client = make_world(), make_client()
+            who_asks(route)(client, world)
+            made[route] = client, world, form_of(client, route, world)
+        return made[route]
+
+    return make
+
+
+@pytest.mark.parametrize("route", [route for route, entry in ROUTES.items() if takes_posts(entry)])
+def test_the_form_of_every_address_is_found(world_of, route):
+    _client, _world, (_target, form) = world_of(route)
+
+    assert form is not None, "say in FOUND_ON on which page its form stands, or in FIELDS what is posted to it"
+
+
+def test_fault_21_a_line_break_in_a_name_writes_no_header_of_a_mail(db, smtp_sink):
+    name = "Sistema X\r\nBcc: evil@evil.example\r\n\r\nLeia isto"
+    bond = EmploymentFactory(user__name="MARIA\r\nBcc: evil@evil.example")
+    user_type = UserTypeFactory(system=ExternalSystemFactory(name=name))
+    request = workflow.file(unsaved_request(bond=bond, user_type=user_type))
+    workflow.move(request.pk, Status.APPROVED, by=analyst())
+
+    tasks.sweep()
+
+    assert smtp_sink.deliveries
+    for delivery in smtp_sink.deliveries:
+        assert "evil@evil.example" not in delivery.recipients
+        assert delivery.message["Bcc"] is None
+        assert "\n" not in delivery.message["Subject"]

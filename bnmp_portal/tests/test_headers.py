@@ -1,0 +1,240 @@
+"""What every answer carries, whoever gives it: the portal, its static files, nginx in front of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import re
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.db import OperationalError
+
+from accounts.tests.captcha_solver import solve
+from accounts.tests.factories import UserFactory, cpf_of
+from requests_app.tests.factories import superuser
+
+from . import proxy, services
+
+NOBODY = cpf_of(9_000_000)
+YEAR = "max-age=31536000; includeSubDomains; preload"
+
+
+@pytest.fixture(autouse=True)
+def as_behind_https(settings):
+    settings.SECURE_HSTS_SECONDS = 31_536_000
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = settings.SECURE_HSTS_PRELOAD = True
+
+
+def directives(policy):
+    return {name: set(sources) for name, *sources in (part.split() for part in policy.split(";") if part.strip())}
+
+
+def assert_is_guarded(response):
+    """``response``: Django's, or that of nginx as http.client gives it."""
+    headers = response.headers
+    policy = directives(headers["Content-Security-Policy"])
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == {"'none'"}
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    # Without https no browser believes the promise of https, and Django does not make it there.
+    asked_by = getattr(response, "wsgi_request", None)
+    assert headers.get("Strict-Transport-Security") == (YEAR if asked_by is None or asked_by.is_secure() else None)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] in {"same-origin", "no-referrer"}
+    assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    denied = set(headers["Permissions-Policy"].split(", "))
+    assert {f"{name}=()" for name in ("camera", "geolocation", "microphone", "payment", "usb")} <= denied
+
+
+# --- The portal -----------------------------------------------------------------------------------------------------
+def get(address, **more):
+    return lambda client: client.get(address, secure=True, **more)
+
+
+def post(address, fields=None, **more):
+    return lambda client: client.post(address, fields or {}, secure=True, **more)
+
+
+def of_staff(address):
+    def ask(client):
+        client.force_login(superuser())
+        return client.get(address, secure=True)
+
+    return ask
+
+
+def of_a_person(address):
+    def ask(client):
+        client.force_login(UserFactory())
+        return client.get(address, secure=True)
+
+    return ask
+
+
+def static_file(**more):
+    def ask(client):
+        response = client.get(staticfiles_storage.url("css/portal.css"), secure=True, **more)
+        response.close()
+        return response
+
+    return ask
+
+
+def static_file_unchanged(client):
+    file = static_file()(client)
+    assert file.status_code == 200
+    return static_file(HTTP_IF_MODIFIED_SINCE=file["Last-Modified"])(client)
+
+
+def too_often(client):
+    for _ in range(3):
+        post("/esqueci-a-senha/", {"cpf": NOBODY, "captcha": solve()})(client)
+    return post("/esqueci-a-senha/", {"cpf": NOBODY, "captcha": solve()})(client)
+
+
+ANSWERS = {
+    "a public page": (get("/entrar/"), 200),
+    "a person's page": (of_a_person("/conta/"), 200),
+    "the administration": (of_staff("/admin/"), 200),
+    "a list of the administration": (of_staff("/admin/accounts/user/"), 200),
+    "JSON": (of_a_person("/pessoas/busca/?q=ana"), 200),
+    "the captcha's challenge": (get("/captcha/challenge/"), 200),
+    "health": (get("/health/live"), 200),
+    "readiness": (get("/health/ready"), 200),
+    "metrics for a stranger": (get("/metrics", REMOTE_ADDR="203.0.113.9"), 404),
+    "a way to the door": (get("/conta/"), 302),
+    "a way to https": (lambda client: client.get("/entrar/"), 301),
+    "a way to the slash": (get("/entrar"), 301),
+    "a host that is not ours": (get("/", HTTP_HOST="evil.example"), 400),
+    "without https, a host that is not ours": (lambda client: client.get("/", HTTP_HOST="evil.example"), 400),
+    "no page": (get("/nao-existe/"), 404),
+    "another method": (post("/redefinir-senha/MQ/abc-def/"), 405),
+    "a dead link": (get("/redefinir-senha/nova/"), 410),
+    "too often": (too_often, 429),
+    "a form of a stranger": (post("/sair/"), 302),
+    "a static file": (static_file(), 200),
+    "a static file that did not change": (static_file_unchanged, 304),
+    "no static file": (get("/static/nao-existe.css"), 404),
+}
+
+
+@pytest.mark.parametrize(("ask", "status"), ANSWERS.values(), ids=ANSWERS)
+def test_asvs_3_4_1_and_3_4_3_to_6_every_kind_of_answer_is_guarded(client, db, settings, ask, status):
+    settings.SECURE_SSL_REDIRECT = True
+
+    response = ask(client)
+
+    assert response.status_code == status
+    assert_is_guarded(response)
+
+
+@pytest.mark.parametrize(("problem", "status"), [(RuntimeError, 500), ("away", 503)])
+def test_asvs_3_4_3_to_6_an_error_is_guarded_too(client, db, monkeypatch, problem, status):
+    def broken(*args, **kwargs):
+        raise OperationalError("the server is gone") if problem == "away" else problem("broken")
+
+    client.raise_request_exception = False
+    monkeypatch.setattr("accounts.throttle.take", broken)
+
+    response = post("/entrar/", {"username": NOBODY, "password": "x" * 20})(client)
+
+    assert response.status_code == status
+    assert_is_guarded(response)
+
+
+@pytest.mark.parametrize("method", ["options", "trace", "put", "patch", "delete", "head", "propfind", "x" * 40])
+@pytest.mark.parametrize("address", ["/", "/entrar/", "/esqueci-a-senha/", "/redefinir-senha/nova/", "/admin/"])
+def test_a_method_that_no_page_has_changes_nothing_and_tells_nothing(client, db, method, address):
+    sent = {"username": NOBODY, "password": "segredo-no-corpo"}
+
+    response = client.generic(method.upper(), address, str(sent), secure=True, HTTP_COOKIE="session=segredo-no-cookie")
+
+    assert response.status_code in {200, 302, 403, 405, 410}
+    assert "segredo" not in response.content.decode()
+    assert_is_guarded(response)
+
+
+# --- nginx ----------------------------------------------------------------------------------------------------------
+class Portal(BaseHTTPRequestHandler):
+    """Stands in for the portal: an answer with its mark and one header of each name."""
+
+    def do_GET(self):
+        self.send_response(200)
+        for name in ("X-Content-Type-Options", "Cache-Control", "Retry-After", "Content-Security-Policy"):
+            self.send_header(name, "of-the-portal")
+        self.send_header("X-Request-ID", "0" * 32)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def nginx(tmp_path):
+    """The site as it ships before a portal; returns ``ask(method, path, body)`` and a way to take the portal away."""
+    if not services.NGINX:
+        pytest.skip("nginx is missing; `make test` installs it")
+    portal = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
+    threading.Thread(target=portal.serve_forever, daemon=True).start()
+    port = services.free_port()
+    proxy.make_certificate(tmp_path)
+    site = proxy.site(tmp_path, http=services.free_port(), https=port, web_servers=(portal.server_port,))
+    process = proxy.start(proxy.configuration(tmp_path, site))
+    trust = ssl.create_default_context(cafile=str(tmp_path / "fullchain.pem"))
+
+    def ask(method, path, body=None):
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trust)
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        response.body = response.read().decode()
+        connection.close()
+        return response
+
+    def take_away():
+        portal.shutdown()
+        portal.server_close()
+
+    ask.take_away = take_away
+    try:
+        yield ask
+    finally:
+        services.stop(process)
+        portal.server_close()
+
+
+def test_asvs_3_4_1_and_3_4_3_to_6_what_nginx_answers_by_itself_is_guarded_too(nginx):
+    refused = nginx("GET", "/admin/")
+    too_big = nginx("POST", "/entrar/", b"x" * 3_000_000)
+    traced = nginx("TRACE", "/")
+    nginx.take_away()
+    away = nginx("GET", "/entrar/")
+
+    assert [answer.status for answer in (refused, too_big, traced, away)] == [403, 413, 405, 503]
+    for answer in (refused, too_big, traced, away):
+        assert_is_guarded(answer)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "nginx/" not in answer.headers["Server"]
+    assert away.headers["Retry-After"] == "30"
+    assert "Retry-After" not in refused.headers
+
+
+def test_nginx_adds_nothing_to_what_the_portal_answers(nginx):
+    answer = nginx("GET", "/entrar/")
+
+    for name in ("X-Content-Type-Options", "Cache-Control", "Retry-After", "Content-Security-Policy"):
+        assert answer.headers.get_all(name) == ["of-the-portal"]
+    assert "Permissions-Policy" not in answer.headers
+
+
+def test_asvs_3_4_3_the_page_of_an_absent_portal_may_wear_its_own_style_and_no_other():
+    page = (services.ROOT / "deploy/portal_away.html").read_text()
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+    assert f"style-src 'sha256-{digest}'" in (services.ROOT / "deploy/nginx.conf").read_text()
