@@ -193,6 +193,7 @@ class FactorRemoval(models.Model):
     lapses_at = models.DateTimeField("vale até")
     confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name="confirmada por")
     confirmed_at = models.DateTimeField("confirmada em", null=True)
+    #: Nobody, where nobody confirmed it in time.
     refused_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name="recusada por")
     refused_at = models.DateTimeField("recusada em", null=True)
 
@@ -206,11 +207,11 @@ class FactorRemoval(models.Model):
                 | Q(confirmed_by__isnull=False, confirmed_at__isnull=False),
             ),
             models.CheckConstraint(
-                name="factor_removal_refused_by_and_at_together",
-                condition=Q(refused_by=None, refused_at=None) | Q(refused_by__isnull=False, refused_at__isnull=False),
+                name="factor_removal_refused_by_has_a_time",
+                condition=Q(refused_by=None) | Q(refused_at__isnull=False),
             ),
             models.CheckConstraint(
-                name="factor_removal_ends_one_way", condition=Q(confirmed_by=None) | Q(refused_by=None)
+                name="factor_removal_ends_one_way", condition=Q(confirmed_at=None) | Q(refused_at=None)
             ),
             models.CheckConstraint(
                 name="factor_removal_takes_two_others",

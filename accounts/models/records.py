@@ -44,6 +44,9 @@ class SecurityEvent(models.Model):
         FACTOR_REMOVAL_ASKED = "FACTOR_REMOVAL_ASKED", "Retirada de segundo fator pedida"
         FACTOR_REMOVAL_ENDED = "FACTOR_REMOVAL_ENDED", "Retirada de segundo fator recusada"
         FACTOR_REMOVED = "FACTOR_REMOVED", "Segundo fator retirado pela equipe"
+        PASSWORD_ACCEPTED = "PASSWORD_ACCEPTED", "Senha certa, código pedido"
+        PASSWORD_REFUSED = "PASSWORD_REFUSED", "Senha atual recusada"
+        FACTOR_ASK_LAPSED = "FACTOR_ASK_LAPSED", "Retirada de segundo fator vencida"
         TERM_PUBLISHED = "TERM_PUBLISHED", "Termo publicado"
         TERM_ACCEPTED = "TERM_ACCEPTED", "Termo aceito"
 
@@ -100,6 +103,9 @@ class SecurityEvent(models.Model):
                         "FACTOR_REMOVAL_ASKED",
                         "FACTOR_REMOVAL_ENDED",
                         "FACTOR_REMOVED",
+                        "PASSWORD_ACCEPTED",
+                        "PASSWORD_REFUSED",
+                        "FACTOR_ASK_LAPSED",
                         "TERM_PUBLISHED",
                         "TERM_ACCEPTED",
                     )

@@ -11,7 +11,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.generic import TemplateView
 
-from .. import outbox, passwords, resets, security, throttle
+from .. import correlation, outbox, passwords, resets, security, throttle
 from ..forms import ForgotPasswordForm, NewPasswordForm
 from ..http import STALE, allow_captcha, client_address
 from ..models import SecurityEvent
@@ -21,9 +21,14 @@ from .rights import public, secret_posts
 class AskedRedirect(HttpResponseRedirect):
     """Rings when the answer is out: nothing that depends on whose CPF it is begins before (ASVS 5.0 6.3.8)."""
 
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.asked_by = correlation.current()  # whose block is over by then
+
     def close(self) -> None:
         super().close()
-        outbox.ring()
+        with correlation.of(self.asked_by):
+            outbox.ring()
 
 
 @public

@@ -90,4 +90,5 @@ class Page:
     @property
     def notices(self) -> list[str]:
         """What the portal says about the step just made."""
-        return [text_of(element) for role in ("status", "alert") for element in self.all("div", role=role)]
+        said = [element for role in ("status", "alert") for element in self.all("div", role=role)]
+        return [text_of(element) for element in said if "data-session-end" not in dict(element.attributes)]

@@ -179,7 +179,7 @@ BREAKS = {
     "authenticator_one_per_person": lambda: copy(Authenticator.objects.create(user=UserFactory(), encrypted_key="x")),
     "recovery_code_one_per_selector": lambda: copy(RecoveryCode.objects.create(user=UserFactory(), selector="abcd")),
     "factor_removal_confirmed_by_and_at_together": lambda: change(removal(), confirmed_at=now()),
-    "factor_removal_refused_by_and_at_together": lambda: change(removal(), refused_by=analyst()),
+    "factor_removal_refused_by_has_a_time": lambda: change(removal(), refused_by=analyst()),
     "factor_removal_ends_one_way": break_removal_both_ways,
     "factor_removal_takes_two_others": break_removal_of_the_asker,
     "factor_removal_has_a_reason": lambda: change(removal(), reason=""),

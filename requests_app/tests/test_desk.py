@@ -15,7 +15,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.cpf import formatted
-from accounts.models import HelpDesk, OutgoingMail, ProvisionalPassword, SecurityEvent
+from accounts.models import (
+    FactorRemoval,
+    HelpDesk,
+    OutgoingMail,
+    ProvisionalPassword,
+    SecurityEvent,
+    Term,
+    TermAcceptance,
+)
 from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, RequestEvent, Status, SystemNotice
@@ -638,6 +646,9 @@ def everything(decider):
     workflow.move(request.pk, Status.IN_REVIEW, by=decider, note="motivo")
     grant = workflow.move(request.pk, Status.APPROVED, by=decider).grant
     HelpDesk().save()
+    FactorRemoval.objects.create(
+        user=request.beneficiary, reason="celular perdido", asked_by=decider, lapses_at=timezone.now()
+    )
     SystemNotice.objects.create(system=grant.user_type.system, text="Novidade.")
     SecurityEvent.objects.create(kind=SecurityEvent.Kind.SIGNED_IN, user=request.requester, actor=request.requester)
     return [request.requester.cpf, request.beneficiary.cpf, decider.cpf]
@@ -653,7 +664,9 @@ IDS = [model._meta.label for model in REGISTERED]
 
 @pytest.mark.parametrize("model", REGISTERED, ids=IDS)
 def test_every_page_of_the_administration_opens_and_no_list_shows_a_whole_cpf(client, everything, model):
-    client.force_login(superuser())
+    administrator = superuser()
+    TermAcceptance.objects.create(user=administrator, term=Term.objects.create(version=1, text="Prometo."))
+    client.force_login(administrator)
     row = model.objects.first()
     assert row is not None, "the fixture makes no row of this model"
 
