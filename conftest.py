@@ -10,6 +10,7 @@ import email
 import email.policy
 import logging
 import os
+import random
 import re
 import subprocess
 import sys
@@ -70,6 +71,14 @@ def _quick_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         for hasher in (Argon2PasswordHasher, *Argon2PasswordHasher.__subclasses__()):
             for name, value in (("memory_cost", 8), ("time_cost", 1), ("parallelism", 1)):
                 monkeypatch.setattr(hasher, name, value)
+
+
+@pytest.fixture
+def seeded() -> Iterator[Callable[[], None]]:
+    """Set Python's plain generator to where it was before: what comes out alike came from it, and can be foretold."""
+    before = random.getstate()
+    yield lambda: random.seed(7)
+    random.setstate(before)
 
 
 # --- Pages ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """One's own second factor: turned on, moved to another telephone, turned off; new recovery codes.
 
-Who calls has let the person prove who they are. Each change ends the other sessions and is told by mail.
+Who calls has let the person prove who they are. Each change ends the other sessions and is told by mail; none is made
+by a session that was ended meanwhile (SessionInterrupted).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class RefusedError(Exception):
 
 def locked(user: User) -> User:
     """The person as they are now; nobody else changes their factor until the caller's transaction ends."""
-    return User.objects.select_for_update(of=("self",), no_key=True).get(pk=user.pk)
+    return User.objects.locked(user.pk)
 
 
 def start(user: User, session: SessionBase) -> None:
@@ -56,6 +57,12 @@ def pending(user: User, session: SessionBase) -> Authenticator | None:
     if not begun or timezone.now().timestamp() - begun["at"] > LIFE.total_seconds():
         return None
     return Authenticator.objects.filter(pk=begun["device"], user=user, confirmed=False).first()
+
+
+def is_done(user: User, session: SessionBase) -> bool:
+    """Whether what this session began is on by now, by another click; or nothing was begun, and it is on anyway."""
+    begun, on = session.get(SESSION_KEY), factors.of(user)
+    return on is not None and (begun is None or begun["device"] == on.pk)
 
 
 def key_of(device: Authenticator) -> str:
@@ -127,5 +134,6 @@ def turn_off(user: User, *, request: HttpRequest) -> None:
 
 
 def _end_others(user: User, kind: SecurityEvent.Kind, request: HttpRequest, detail: str = "") -> None:
+    sessions.hold(request.session)
     sessions.end_all(user, but=request.session)
     factors.tell(security.record(kind, user=user, actor=user, request=request, detail=detail))

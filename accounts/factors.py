@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django_otp.oath import TOTP, hotp
 
-from . import outbox, secret_keys, security, throttle
+from . import outbox, secret_keys, security, suspicion, throttle
 from .models import Authenticator, RecoveryCode, SecurityEvent, User
 
 log = logging.getLogger(__name__)
@@ -80,14 +80,17 @@ def prove(user: User, code: str, *, request: HttpRequest) -> Proof:
     Raises CodeRefusedError. Wrong ones are counted by the person and recorded (6.5.5 and 6.6.3).
     """
     counted_by = user.cpf
-    if wait := throttle.take(throttle.CODE, counted_by, request):
-        raise CodeRefusedError(throttle.sentence(wait), status=429)
+    tried = throttle.attempt(throttle.CODE, counted_by, request)
+    if tried.wait:
+        raise CodeRefusedError(throttle.sentence(tried.wait), status=429)
     device = of(user)
     proof = None
     if device is not None:
         proof = _by_telephone(device, code) if len(code) == DIGITS else _by_list(device, code, request)
     if proof is None:
         security.record(SecurityEvent.Kind.FACTOR_FAILED, user=user, request=request)
+        if tried.number == throttle.CODE.free:  # the first that makes the next one wait
+            suspicion.many_wrong_codes(user, request)
         raise CodeRefusedError(REFUSED)
     throttle.clear(throttle.CODE, counted_by)
     return proof

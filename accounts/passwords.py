@@ -21,6 +21,8 @@ from django.http import HttpRequest
 from . import names, outbox, provisional, security, sessions, throttle
 from .models import SecurityEvent, User
 
+#: The kind of mail that tells of a new password (``emails``).
+MAIL = "password_changed"
 #: Words of the court that a guesser tries first (ASVS 5.0 6.2.11), as they are compared and as they are told.
 CONTEXT_WORDS = {
     "tjms": "TJMS",
@@ -200,6 +202,29 @@ class OwnDataValidator:
         return "Não use o seu nome, CPF ou matrícula."
 
 
+class NotCurrentError(Exception):
+    """The message is a sentence for the person; ``status`` is the page's, 429 for who has to wait."""
+
+    def __init__(self, sentence: str = "A senha atual não confere.", status: int = 200) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def check_current(user: User, typed: str, *, request: HttpRequest) -> None:
+    """Whoever is signed in shows the password again (ASVS 5.0 6.2.3). Raises NotCurrentError."""
+    if wait := throttle.take(throttle.OLD_PASSWORD, user.cpf, request, by=user):
+        raise NotCurrentError(throttle.sentence(wait), status=429)
+    if not user.check_password(typed):
+        raise not_current(user, request)
+    throttle.clear(throttle.OLD_PASSWORD, user.cpf)
+
+
+def not_current(user: User, request: HttpRequest) -> NotCurrentError:
+    """What to raise for a current password that is wrong; it is recorded (ASVS 5.0 16.3.1)."""
+    security.record(SecurityEvent.Kind.PASSWORD_REFUSED, user=user, request=request)
+    return NotCurrentError()
+
+
 def choose(
     pk: int,
     password: str,
@@ -215,7 +240,7 @@ def choose(
     """
     encoded = make_password(password)  # slow: before the transaction
     with transaction.atomic():
-        user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+        user = User.objects.locked(pk)
         if not may(user):
             return None
         user.password = encoded
@@ -225,6 +250,6 @@ def choose(
         sessions.end_all(user, but=getattr(request, "session", None))
         event = security.record(kind, user=user, actor=user, request=request)
         if user.email:
-            outbox.owe("password_changed", recipient=user, about=event.pk)
+            outbox.owe(MAIL, recipient=user, about=event.pk)
         throttle.forgive_passwords(user.cpf)
     return user

@@ -6,18 +6,24 @@ import hmac
 from datetime import timedelta
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
 from django.utils import timezone
 
-from .models import User
+from . import security
+from .models import SecurityEvent, User
 
 SESSION_KEY = "second-step"
 LIFE = timedelta(minutes=5)
 
 
-def begin(session: SessionBase, user: User, target: str) -> None:
-    """The password was right: a session with a new key, of nobody, that waits for this person's code."""
-    session.flush()
-    session[SESSION_KEY] = {
+def begin(request: HttpRequest, user: User, target: str) -> None:
+    """The password was right: a session with a new key, of nobody, that waits for this person's code.
+
+    Recorded: where no code follows, the password may be in the wrong hands.
+    """
+    security.record(SecurityEvent.Kind.PASSWORD_ACCEPTED, user=user, request=request)
+    request.session.flush()
+    request.session[SESSION_KEY] = {
         "person": user.pk,
         "password": user.get_session_auth_hash(),  # a keyed digest of the stored hash
         "at": timezone.now().timestamp(),
@@ -26,6 +32,7 @@ def begin(session: SessionBase, user: User, target: str) -> None:
 
 
 def has_begun(session: SessionBase) -> bool:
+    """Whether the right password came in this session and no code yet; ``person_of`` says whether it still counts."""
     return SESSION_KEY in session
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY as PERSON_KEY
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, Error, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -32,13 +33,17 @@ SIGNED_IN_AT = "signed_in_at"
 NOTED_EVERY = timedelta(minutes=1)
 #: What belongs to the data; the rest of a row is ``note_use``'s.
 STORED = ("session_data", "user", "signed_in_at", "expire_date")
+#: For the log; what the person reads is ``bnmp_portal.errors``' page.
+ENDED = "The session was ended while its request was answered."
 
 
 def idle_limit() -> timedelta:
+    """How long a session may go unused (ASVS 5.0 7.3.1)."""
     return timedelta(minutes=settings.SESSION_IDLE_MINUTES)
 
 
 def longest() -> timedelta:
+    """How long one may last however much it is used (ASVS 5.0 7.3.2)."""
     return timedelta(seconds=settings.SESSION_COOKIE_AGE)
 
 
@@ -105,12 +110,28 @@ class SessionStore(DatabaseStore):
         except DatabaseError:
             raise UpdateError  # noqa: B904 - Django's; ``bnmp_portal.errors`` looks at what came before it
 
+    def cycle_key(self) -> None:
+        """Go on under a new key, in the same row: whoever ends the session at this moment finds it by what stays.
+
+        Raises SessionInterrupted if it was ended meanwhile: nothing brings it back.
+        """
+        self._get_session()  # type: ignore[attr-defined]  # not in the stubs; reads the row
+        if self.row is None or self.session_key is None:
+            super().cycle_key()
+            return
+        new = self._get_new_session_key()  # type: ignore[attr-defined]  # not in the stubs
+        if not Session.objects.filter(session_key=self.row.session_key).update(session_key=digest(new)):
+            raise SessionInterrupted(ENDED)
+        self.row.session_key = digest(new)
+        self._session_key = new
+        self.modified = True
+
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         """The row as it shall be stored: a new one for a new key, else the one that was read."""
         key = digest(self._get_or_create_session_key())  # type: ignore[attr-defined]  # not in the stubs
         if self.row is None:
             self.row = Session(session_key=key)
-        elif self.row.session_key != key:  # the same browser goes on under a new key
+        elif self.row.session_key != key:  # the same browser begins a new session
             self.row = Session(session_key=key, address=self.row.address, device=self.row.device)
         row = self.row
         row.user_id = int(data[PERSON_KEY]) if PERSON_KEY in data else None
@@ -181,10 +202,20 @@ def is_of(row: Session, session: SessionBase) -> bool:
     return row.session_key == digest(session.session_key or "")
 
 
+def hold(session: SessionBase) -> None:
+    """In the caller's transaction: whoever ends this session waits until it is over.
+
+    Raises SessionInterrupted if that has happened already: what was asked is not done.
+    """
+    row = Session.objects.filter(session_key=digest(session.session_key or ""))
+    if row.select_for_update(of=("self",), no_key=True).first() is None:
+        raise SessionInterrupted(ENDED)
+
+
 @transaction.atomic
 def end(row: Session, *, by: User, request: HttpRequest) -> None:
     """Sign this one browser out."""
-    Session.objects.filter(pk=row.pk).delete()
+    Session.objects.filter(mark=row.mark).delete()  # its key may be another by now
     security.record(SecurityEvent.Kind.SESSION_ENDED, user=row.user, actor=by, request=request, detail="uma sessão")
 
 

@@ -21,8 +21,9 @@ LOOKED_BACK = timedelta(days=30)
 #: Bits that addresses of one provider or one building share.
 NETWORK_BITS = {4: 16, 6: 48}
 
-NEW_PLACE = "Foi em um aparelho ou em uma rede que você ainda não tinha usado aqui."
+NEW_PLACE = "Você ainda não tinha entrado com este tipo de aparelho nesta rede de internet."
 AFTER_TRIES = "Antes desta entrada, houve várias tentativas recusadas com o seu CPF."
+WITHOUT_CODE = "Alguém digitou a sua senha certa, mas errou várias vezes o código da verificação em duas etapas."
 
 
 def look(user: User, request: HttpRequest) -> None:
@@ -34,7 +35,7 @@ def look(user: User, request: HttpRequest) -> None:
     before = SecurityEvent.objects.filter(user=user, kind=SecurityEvent.Kind.SIGNED_IN)
     last = before.order_by("-at").values_list("at", flat=True).first()
     why = []
-    if last is not None and not throttle.known_device(request, user.cpf):
+    if last is not None and not is_trusted(request, user):
         places = before.order_by().values_list("device", "address").distinct()
         if place_of(device_of(request), client_address(request)) not in {place_of(*place) for place in places}:
             why.append(NEW_PLACE)
@@ -42,7 +43,21 @@ def look(user: User, request: HttpRequest) -> None:
     if refused_tries(user.cpf, after=max(last, since) if last else since) >= MANY_TRIES:
         why.append(AFTER_TRIES)
     if why:
-        tell(user, request, " ".join(why))
+        tell(user, request, " ".join(why), actor=user)
+
+
+def many_wrong_codes(user: User, request: HttpRequest) -> None:
+    """Tell the person that somebody has the password and not the code."""
+    tell(user, request, WITHOUT_CODE)
+
+
+def is_trusted(request: HttpRequest, user: User) -> bool:
+    """Whether this device signed in with the password of now: whoever had an earlier one may have its mark too."""
+    if not throttle.known_device(request, user.cpf):
+        return False
+    kinds = (SecurityEvent.Kind.PASSWORD_CHANGED, SecurityEvent.Kind.PASSWORD_RESET)
+    chosen = SecurityEvent.objects.filter(user=user, kind__in=kinds).order_by("-at").values_list("at", flat=True)
+    return bool(throttle.known_device(request, user.cpf, since=chosen.first()))
 
 
 def place_of(device: str, address: str | None) -> tuple[str, str]:
@@ -56,14 +71,14 @@ def place_of(device: str, address: str | None) -> tuple[str, str]:
 def refused_tries(cpf: str, *, after: datetime) -> int:
     """How often this CPF was refused since then; no more are counted than it takes."""
     refused = SecurityEvent.objects.filter(
-        typed_digest=security.digest(cpf), kind=SecurityEvent.Kind.SIGN_IN_FAILED, at__gt=after
+        typed_digest__in=security.digests(cpf), kind=SecurityEvent.Kind.SIGN_IN_FAILED, at__gt=after
     )
     return refused.order_by()[:MANY_TRIES].count()
 
 
 @transaction.atomic
-def tell(user: User, request: HttpRequest, why: str) -> None:
-    """Record it and owe the mail."""
-    event = security.record(SecurityEvent.Kind.SUSPICIOUS_SIGN_IN, user=user, actor=user, request=request, detail=why)
+def tell(user: User, request: HttpRequest, why: str, actor: User | None = None) -> None:
+    """Record it and owe the mail. ``actor``: who came in, if somebody did."""
+    event = security.record(SecurityEvent.Kind.SUSPICIOUS_SIGN_IN, user=user, actor=actor, request=request, detail=why)
     if user.email:
         outbox.owe(SUSPICIOUS_SIGN_IN, recipient=user, about=event.pk)

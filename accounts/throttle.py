@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 
@@ -20,8 +20,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from .http import client_address
-from .models import SecurityEvent, ThrottleCount
-from .security import digest, record
+from .models import SecurityEvent, ThrottleCount, User
+from .security import digest, digests, record
 
 DEVICE_COOKIE = "__Host-known-device" if settings.HTTPS else "known-device"
 DEVICE_DAYS = 180
@@ -45,6 +45,8 @@ class Limit:
     longest: timedelta
     renewed: bool = True
     most: int | None = None
+    #: What the staff read in the security log.
+    label: str = field(kw_only=True)
 
 
 #: Tries in a row are remembered this long; a device that is known, too.
@@ -52,23 +54,29 @@ REMEMBERED = timedelta(days=180)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 #: Strangers and known devices have a count each, and the gear has one: together no more than a hundred wrong passwords
 #: in a row for one person (NIST SP 800-63B-4, 3.2.2).
-SIGN_IN = Limit("sign-in", 5, REMEMBERED, MINUTE, HOUR, most=40)
-OLD_PASSWORD = Limit("old-password", 5, REMEMBERED, MINUTE, HOUR, most=20)
+SIGN_IN = Limit("sign-in", 5, REMEMBERED, MINUTE, HOUR, most=40, label="entrada")
+OLD_PASSWORD = Limit("old-password", 5, REMEMBERED, MINUTE, HOUR, most=20, label="senha atual")
 #: A classroom behind one address slips now and then; a guessing machine does not stop at a hundred.
 SIGN_IN_ADDRESS = Limit(
-    "sign-in-address", 100, timedelta(minutes=15), timedelta(minutes=1), timedelta(minutes=15), renewed=False
+    "sign-in-address", 100, 15 * MINUTE, MINUTE, 15 * MINUTE, renewed=False, label="entrada, de um endereço"
 )
-RESET = Limit("reset", 3, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
-RESET_ADDRESS = Limit("reset-address", 60, timedelta(hours=1), timedelta(minutes=5), timedelta(hours=1), renewed=False)
+RESET = Limit("reset", 3, HOUR, HOUR, HOUR, label="pedidos de link")
+RESET_ADDRESS = Limit(
+    "reset-address", 60, HOUR, 5 * MINUTE, HOUR, renewed=False, label="pedidos de link, de um endereço"
+)
 #: Links of no worth that one address opened: mail scanners open old ones, a guessing machine does not stop.
 LINK_ADDRESS = Limit(
-    "link-address", 100, timedelta(minutes=15), timedelta(minutes=1), timedelta(minutes=15), renewed=False
+    "link-address", 100, 15 * MINUTE, MINUTE, 15 * MINUTE, renewed=False, label="links sem valor, de um endereço"
 )
 #: Codes of the second factor, by CPF: three of a million are right at any moment.
-CODE = Limit("code", 5, REMEMBERED, MINUTE, HOUR, most=50)
+CODE = Limit("code", 5, REMEMBERED, MINUTE, HOUR, most=50, label="código de verificação")
 #: Links that one of the staff sends to people, by the key of that member.
-LINKS_BY_STAFF = Limit("links-by-staff", 30, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1), renewed=False)
-SEARCH = Limit("search", 120, timedelta(minutes=1), timedelta(seconds=10), timedelta(minutes=1), renewed=False)
+LINKS_BY_STAFF = Limit("links-by-staff", 30, HOUR, HOUR, HOUR, renewed=False, label="links enviados pela equipe")
+#: Whatever else one of the staff does for people, counted together: nobody attends to two a minute for an hour.
+STAFF_ACTS = Limit("staff-acts", 120, HOUR, 10 * MINUTE, HOUR, renewed=False, label="atendimentos da equipe")
+SEARCH = Limit("search", 120, MINUTE, timedelta(seconds=10), MINUTE, renewed=False, label="busca de pessoas")
+#: Whole CPFs and files, for one person: each leaves a row in a table that nobody may empty.
+OWN_DATA = Limit("own-data", 10, HOUR, 5 * MINUTE, HOUR, label="meus dados")
 
 
 NO_MORE = (
@@ -87,11 +95,30 @@ def key_of(what: str) -> str:
     return digest(owner_of(what))[:32] + digest(what)[32:]
 
 
-def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
-    """Count one try at ``what``; returns the seconds to wait before it may be answered, 0 for at once.
+@dataclass(frozen=True)
+class Try:
+    """One try, as it was counted.
+
+    ``wait``: the seconds before it may be answered, 0 for at once. ``number``: which one in a row it was, 0 if it was
+    not counted. ``holds_until``: when the wait ends that this very try began for those after it.
+    """
+
+    wait: int = 0
+    number: int = 0
+    holds_until: datetime | None = None
+
+
+def take(limit: Limit, what: str, request: HttpRequest | None = None, *, by: User | None = None) -> int:
+    """Count one try at ``what``; returns the seconds to wait before it may be answered, 0 for at once."""
+    return attempt(limit, what, request, by=by).wait
+
+
+def attempt(limit: Limit, what: str, request: HttpRequest | None = None, *, by: User | None = None) -> Try:
+    """Count one try at ``what``, for who needs to know more of it than the wait.
 
     A try that has to wait is not counted again: whoever waits is not punished for knocking. The security log hears of
-    each wait once, when it begins: a flood must not fill a table that nobody may empty.
+    each wait once, when it begins: a flood must not fill a table that nobody may empty. It names who tries (``by``)
+    where that is known, and else keeps the digest of what was tried.
     """
     with transaction.atomic():
         # Made or locked, in one statement: between two, ``clear`` could take the row away.
@@ -104,7 +131,7 @@ def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
         row = ThrottleCount.objects.get(scope=limit.scope, key=key_of(what))
         now = timezone.now()
         if row.blocked_until is not None and row.blocked_until > now:
-            return _seconds(row.blocked_until - now)
+            return Try(wait=_seconds(row.blocked_until - now))
         if row.window_ends_at <= now:
             row.count = 0
         if row.count == 0 or limit.renewed:
@@ -113,8 +140,10 @@ def take(limit: Limit, what: str, request: HttpRequest | None = None) -> int:
         row.blocked_until = _wait_ends(limit, row, now)
         row.save()
         if row.blocked_until is not None:
-            record(SecurityEvent.Kind.THROTTLED, typed=owner_of(what), request=request, detail=limit.scope)
-        return 0
+            typed = "" if by else owner_of(what)
+            kind = SecurityEvent.Kind.THROTTLED
+            record(kind, user=by, actor=by, typed=typed, request=request, detail=limit.label)
+        return Try(number=row.count, holds_until=row.blocked_until)
 
 
 def _wait_ends(limit: Limit, row: ThrottleCount, now: datetime) -> datetime | None:
@@ -131,10 +160,15 @@ def waiting(limit: Limit, what: str) -> int:
     return _seconds(row.blocked_until - now) if row and row.blocked_until else 0
 
 
-def give_back(limit: Limit, what: str) -> None:
-    """The try was a right one: it does not count. For an address, whose other tries stay counted."""
-    mine = ThrottleCount.objects.filter(scope=limit.scope, key=key_of(what), count__gt=0)
-    mine.update(count=F("count") - 1, blocked_until=None)
+def give_back(limit: Limit, what: str, right: Try) -> None:
+    """This try was a right one: it does not count, and no wait holds that it began itself.
+
+    For an address: its other tries stay counted, and a wait that one of them began goes on.
+    """
+    if right.number:
+        rows = ThrottleCount.objects.filter(scope=limit.scope, key=key_of(what))
+        rows.filter(blocked_until=right.holds_until).update(blocked_until=None)
+        rows.filter(count__gt=0).update(count=F("count") - 1)
 
 
 def _seconds(left: timedelta) -> int:
@@ -193,14 +227,16 @@ def sign_in_key(request: HttpRequest, cpf: str) -> str:
     return f"{cpf} known" if known_device(request, cpf) else cpf
 
 
-def known_device(request: HttpRequest, cpf: str) -> str:
-    """The device's mark if it signed in as this person before, else nothing."""
+def known_device(request: HttpRequest, cpf: str, *, since: datetime | None = None) -> str:
+    """The device's mark if it signed in as this person before, and not before ``since``; else nothing."""
+    longest = timedelta(days=DEVICE_DAYS)
+    max_age = min(longest, timezone.now() - since) if since else longest
     try:
-        mark = signing.loads(request.COOKIES.get(DEVICE_COOKIE, ""), salt=DEVICE_COOKIE, max_age=DEVICE_DAYS * 86400)
+        mark = signing.loads(request.COOKIES.get(DEVICE_COOKIE, ""), salt=DEVICE_COOKIE, max_age=max_age)
         owner, device = mark
     except (signing.BadSignature, TypeError, ValueError):
         return ""
-    return str(device) if owner == digest(cpf) else ""
+    return str(device) if owner in digests(cpf) else ""
 
 
 def remember_device(response: HttpResponse, cpf: str) -> None:

@@ -17,7 +17,7 @@ RETRY_AFTER = 15
 #: PostgreSQL's code for a server that takes no writes, as after a change of servers.
 READ_ONLY = "25006"
 #: What must not stand in a page, not even for the person who typed it.
-SECRET_FIELDS = frozenset({"password", "old_password", "new_password1", "new_password2"})
+SECRET_FIELDS = frozenset({"password", "old_password", "new_password1", "new_password2", "code"})
 #: A solution of the captcha may have been used already.
 USED_UP = frozenset({"captcha", "g-recaptcha-response"})
 
@@ -53,6 +53,7 @@ def database_is_away(problem: BaseException | None) -> bool:
 
 
 def away(request: HttpRequest) -> HttpResponse:
+    """The page while the database is away (503): it reads no row, and offers what was typed to be sent again."""
     context = {"request_id": correlation.current()}
     # The address is left out: it may be a link to a new password, and the form finds its way without.
     page = render_to_string("503.html", context | {"typed": typed(request), "is_post": request.method == "POST"})
@@ -60,7 +61,7 @@ def away(request: HttpRequest) -> HttpResponse:
 
 
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
-    """What was posted, to be posted again; nothing where a password or a captcha is part of it.
+    """What was posted, to be posted again; nothing where a secret or a captcha is part of it.
 
     Sending twice is safe: a form carries its nonce, and a decision that was taken is not taken again.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,8 @@ from django.db import connections
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from accounts import passwords, tasks
-from accounts.forms import NewPasswordForm, PasswordChangeForm
+from accounts import passwords, resets, tasks
+from accounts.forms import NewPasswordForm
 from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent, User
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app.models import AccessRequest
@@ -266,14 +267,38 @@ def test_owasp_typed_twice_both_fields_must_be_the_same_even_where_the_first_is_
     assert set(both.errors) == {"new_password1", "new_password2"}
 
 
-def test_owasp_same_policy_the_same_rules_hold_at_every_door():
-    assert issubclass(PasswordChangeForm, NewPasswordForm)
+BY_RULE = {
+    "too short": ("capivara azul!", "A senha tem 14 caracteres. Use pelo menos 15."),
+    "too long": ("capivara azul " * 10, "Use no máximo 128 caracteres."),
+    "common": ("Manchester United", COMMON),
+    "of the house": ("a coordenadoria às nove", OF_THE_HOUSE.format("coordenadoria")),
+    "one's own": ("a guilhermina às nove", "A senha não pode conter o seu nome."),
+}
+
+
+@pytest.mark.parametrize("rule", BY_RULE)
+def test_owasp_same_policy_each_rule_holds_behind_the_gear_and_behind_the_link(client, make_client, person, rule):
+    refused, sentence = BY_RULE[rule]
+    client.force_login(person)
+    by_link = make_client()
+    by_link.get(resets.link_for(person))
+
+    answers = [
+        change(client, new=refused),
+        by_link.post("/redefinir-senha/nova/", {"new_password1": refused, "new_password2": refused}),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 200
+        assert answer.context["form"].errors["new_password1"] == [sentence]
+        assert sentence in html.unescape(answer.content.decode())
+    assert has_password(person, PASSWORD)
 
 
 # --- Behind the gear ------------------------------------------------------------------------------------------------
-def change(client, old=PASSWORD, new=NEW, again=None, **more):
+def change(client, old=PASSWORD, new=NEW, again=None, *, address="127.0.0.1", **more):
     fields = {"old_password": old, "new_password1": new, "new_password2": new if again is None else again, **more}
-    return client.post("/conta/alterar-senha/", fields)
+    return client.post("/conta/alterar-senha/", fields, REMOTE_ADDR=address)
 
 
 def enters(client, person, password):
@@ -289,6 +314,30 @@ def gear(client, person):
     """A client that is signed in as the person."""
     client.force_login(person)
     return client
+
+
+def test_asvs_16_3_1_a_wrong_current_password_is_recorded_with_who_and_from_where(gear, person):
+    gear.post(
+        "/conta/alterar-senha/",
+        {"old_password": OTHER, "new_password1": NEW, "new_password2": NEW},
+        REMOTE_ADDR="203.0.113.9",
+        HTTP_USER_AGENT=FIREFOX,
+    )
+
+    (event,) = SecurityEvent.objects.all()
+    assert (event.kind, event.user, event.address) == (SecurityEvent.Kind.PASSWORD_REFUSED, person, "203.0.113.9")
+    assert event.device == FIREFOX
+    assert OTHER not in str(vars(event))
+
+
+def test_asvs_16_3_1_the_wait_that_wrong_current_passwords_earn_is_recorded_with_from_where(gear):
+    for _ in range(6):
+        change(gear, old=OTHER, address="203.0.113.9")
+
+    kinds = SecurityEvent.objects.order_by("pk").values_list("kind", "address")
+    refused = SecurityEvent.Kind.PASSWORD_REFUSED
+    assert sorted(set(kinds)) == [(refused, "203.0.113.9"), (SecurityEvent.Kind.THROTTLED, "203.0.113.9")]
+    assert [kind for kind, _address in kinds].count(refused) == 5
 
 
 def test_the_gear_leads_to_the_change(gear):
@@ -412,8 +461,8 @@ def test_asvs_7_4_3_a_change_ends_the_sessions_elsewhere_and_not_this_one(make_c
 
 
 def test_asvs_6_3_7_a_notice_without_the_password_follows_a_change(gear, person, smtp_sink):
-    gear.defaults |= {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "198.51.100.7"}
-    change(gear)
+    gear.defaults["HTTP_USER_AGENT"] = FIREFOX
+    change(gear, address="198.51.100.7")
 
     tasks.sweep()
 
@@ -597,6 +646,11 @@ def test_who_lost_the_provisional_password_on_the_way_may_still_ask_for_a_link(c
     assert client.get("/esqueci-a-senha/enviado/").status_code == 200
 
 
+def test_who_must_change_the_password_first_may_read_the_privacy_notice(client, newcomer):
+    client.force_login(newcomer)
+    assert "Aviso de privacidade" in client.get("/privacidade/").content.decode()
+
+
 EVERYTHING_ELSE = [
     "/",
     "/conta/",
@@ -662,7 +716,7 @@ def test_the_provisional_password_cannot_be_kept_as_the_own_one(client, newcomer
     assert newcomer.must_change_password
 
 
-def test_asvs_14_2_1_nobody_of_the_staff_can_see_or_choose_a_password(client, db):
+def test_nobody_of_the_staff_can_see_or_choose_a_password(client, db):
     person = UserFactory()
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
 
@@ -708,7 +762,7 @@ def test_the_meter_tells_how_long_the_password_is_and_says_it_when_the_typing_pa
     assert bar.evaluate("meter => [meter.value, meter.max]") == [13, 15]
 
     first.press_sequentially(" azuis")
-    expect(seen).to_have_text("19 caracteres: o tamanho é suficiente.")
+    expect(seen).to_have_text("19 caracteres: o tamanho basta. O resto é conferido no envio.")
     second.fill("três araras")
     expect(seen).to_contain_text("As duas senhas ainda não são iguais.")
     second.fill("três araras 🦜 azuis")
@@ -729,9 +783,11 @@ def test_while_somebody_types_nothing_is_said_and_nothing_leaves_the_page(change
     change_page.on("request", lambda request: sent.append(request.post_data or request.url))
 
     change_page.locator("#id_new_password1").press_sequentially(NEW, delay=5)
-    expect(change_page.locator("[data-password-said]")).to_have_text("24 caracteres: o tamanho é suficiente.")
+    expect(change_page.locator("[data-password-said]")).to_have_text(
+        "24 caracteres: o tamanho basta. O resto é conferido no envio."
+    )
 
-    assert change_page.evaluate("window.said") == ["24 caracteres: o tamanho é suficiente."]
+    assert change_page.evaluate("window.said") == ["24 caracteres: o tamanho basta. O resto é conferido no envio."]
     assert not [text for text in sent if "araras" in text]
 
 
@@ -772,7 +828,9 @@ def test_asvs_6_2_7_a_password_can_be_pasted(change_page):
     )
 
     expect(first).to_have_value(NEW)
-    expect(change_page.locator("[data-password-seen]")).to_have_text("24 caracteres: o tamanho é suficiente.")
+    expect(change_page.locator("[data-password-seen]")).to_have_text(
+        "24 caracteres: o tamanho basta. O resto é conferido no envio."
+    )
 
 
 @pytest.mark.browser

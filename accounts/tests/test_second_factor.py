@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlencode
 import pytest
 import time_machine
 from django.core.management import call_command
-from django.db import connection
-from django.test import Client
+from django.db import IntegrityError, connection, transaction
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from accounts import factors, outbox, resets, second_step, sessions
+from accounts import enrolments, factors, outbox, resets, second_step, sessions
 from accounts.models import Authenticator, FactorRemoval, MailStatus, OutgoingMail, RecoveryCode, SecurityEvent, Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from accounts.tests.telephone import Telephone, with_codes, with_telephone
@@ -31,6 +31,9 @@ NEW_PASSWORD = "três araras voando baixo"
 REFUSED = "Este código não vale. Confira e digite de novo, ou espere o próximo código do aplicativo."
 TOO_LATE = "O tempo para digitar o código acabou. Entre de novo."
 BEGIN_ANEW = "O tempo desta etapa acabou. Comece de novo."
+ALREADY_ON = (
+    "A verificação em duas etapas já está ligada. Não viu os códigos de recuperação? Crie códigos novos nesta página."
+)
 TWICE = "Este campo veio mais de uma vez. Digite um valor só."
 ODD = "Digite os 6 números do aplicativo, ou um código de recuperação, como ACDE-F34K-7TRW."
 Kind = SecurityEvent.Kind
@@ -189,6 +192,19 @@ def test_asvs_6_5_3_and_6_5_4_recovery_codes_differ_and_have_no_characters_to_mi
     assert len(factors.ALPHABET) ** 8 > 2**20
 
 
+def test_asvs_6_5_3_recovery_codes_and_keys_come_from_no_generator_that_can_be_seeded(client, person, seeded):
+    client.force_login(person)
+    lists, keys = [], []
+    for _ in range(2):
+        seeded()
+        lists.append(factors.new_recovery_codes())
+        seeded()
+        keys.append(key_on(client.post(START, {"password": PASSWORD}, follow=True)))
+
+    assert set(lists[0]).isdisjoint(lists[1])
+    assert keys[0] != keys[1]
+
+
 def test_asvs_6_5_2_recovery_codes_are_kept_as_hashes_of_their_own(person):
     codes = with_codes(person)
 
@@ -268,6 +284,20 @@ def test_asvs_6_3_3_the_password_alone_signs_nobody_in_who_has_a_second_factor(c
     assert not is_signed_in(client)
     assert Kind.SIGNED_IN not in kinds(person)
     assert Session.objects.filter(user=person).count() == 0
+
+
+def test_asvs_16_3_1_the_right_password_that_waits_for_a_code_is_recorded(client, person, telephone):
+    client.post(
+        "/entrar/",
+        {"username": person.cpf, "password": PASSWORD},
+        REMOTE_ADDR="203.0.113.9",
+        HTTP_USER_AGENT="Mozilla/5.0 Firefox/131.0",
+    )
+
+    (event,) = SecurityEvent.objects.filter(user=person)
+    assert (event.kind, event.actor, event.address) == (Kind.PASSWORD_ACCEPTED, None, "203.0.113.9")
+    assert event.device == "Mozilla/5.0 Firefox/131.0"
+    assert event.typed_digest == ""
 
 
 def test_the_code_signs_in_and_leads_to_where_the_person_wanted_to_go(client, person, telephone):
@@ -376,7 +406,7 @@ def test_signing_out_or_starting_anew_forgets_the_pending_step(client, person, t
     assert int(client.session["_auth_user_id"]) == other.pk
 
 
-def test_a_wrong_code_is_recorded_with_whose_it_was_and_without_the_code(client, person, telephone):
+def test_asvs_16_3_1_a_wrong_code_is_recorded_with_whose_it_was_and_without_the_code(client, person, telephone):
     give_password(client, person)
     wrong = telephone.wrong()
 
@@ -416,10 +446,11 @@ def test_asvs_6_6_3_another_session_does_not_get_around_the_wait(client, make_cl
 
 def test_a_stale_page_shows_the_form_again_and_keeps_the_step(person, telephone):
     client = Client(enforce_csrf_checks=True)
-    session = client.session
-    second_step.begin(session, person, "/solicitacoes/")
-    session.save()
-    client.cookies["session"] = session.session_key
+    request = RequestFactory().post("/entrar/")
+    request.session = client.session
+    second_step.begin(request, person, "/solicitacoes/")
+    request.session.save()
+    client.cookies["session"] = request.session.session_key
 
     answer = give_code(client, telephone.code())
     token = Page(answer).value("csrfmiddlewaretoken")
@@ -536,6 +567,16 @@ def test_a_wrong_password_shows_no_key(client, person):
     assert BEGIN_ANEW in Page(client.get(NEW, follow=True)).notices
 
 
+def test_asvs_16_3_1_a_wrong_current_password_is_recorded_here(client, person):
+    client.force_login(person)
+
+    client.post(START, {"password": WRONG}, REMOTE_ADDR="203.0.113.9")
+
+    (event,) = SecurityEvent.objects.filter(user=person)
+    assert (event.kind, event.address, event.typed_digest) == (Kind.PASSWORD_REFUSED, "203.0.113.9", "")
+    assert WRONG not in str(vars(event))
+
+
 def test_guessing_the_password_here_has_to_wait_as_elsewhere(client, person):
     client.force_login(person)
     for _ in range(5):
@@ -612,6 +653,28 @@ def test_the_recovery_codes_are_shown_once(client, person):
 
     assert "no-store" in answer["Cache-Control"]
     assert not any(code in page.content.decode() for code in codes for page in pages)
+
+
+@pytest.mark.parametrize("comes", ["meanwhile", "afterwards"])
+def test_a_second_click_on_confirm_is_told_that_it_is_on_and_where_codes_are_made(client, person, monkeypatch, comes):
+    """Without JavaScript the browser shows the second answer, and the codes were in the first."""
+    client.force_login(person)
+    telephone = Telephone(key_on(client.post(START, {"password": PASSWORD}, follow=True)))
+    confirm = enrolments.confirm
+
+    def confirm_after_the_first_click(device, code, **more):
+        spent = factors.step_of(telephone.key, code)
+        Authenticator.objects.filter(pk=device.pk).update(confirmed=True, last_step=spent)
+        return confirm(device, code, **more)
+
+    if comes == "meanwhile":
+        monkeypatch.setattr(enrolments, "confirm", confirm_after_the_first_click)
+    else:
+        assert len(codes_on(client.post(NEW, {"code": telephone.code()}))) == 10
+    answer = client.post(NEW, {"code": telephone.code()}, follow=True)
+
+    assert Page(answer).notices == [ALREADY_ON]
+    assert Page(answer).one("a", href=CODES)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -714,7 +777,7 @@ def test_who_is_not_staff_may_turn_it_off(client, make_client, person, telephone
     other = make_client()
     give_password(other, person)
     assert is_signed_in(other)
-    assert kinds(person)[1] == Kind.FACTOR_OFF
+    assert kinds(person)[:3] == [Kind.PASSWORD_ACCEPTED, Kind.SIGNED_IN, Kind.FACTOR_OFF]
     assert mails(person)[0].subject == "Verificação em duas etapas desligada"
 
 
@@ -756,6 +819,64 @@ def test_asvs_7_4_3_each_change_ends_the_other_sessions(client, make_client, per
         codes = codes_on(answer) or codes
         assert not is_signed_in(window)
         assert is_signed_in(client)
+
+
+@pytest.fixture
+def ended_after(monkeypatch):
+    """The owner signs this browser out elsewhere, right after the portal has done this."""
+
+    def end_after(module, name):
+        real = getattr(module, name)
+
+        def then_end(*arguments, **named):
+            result = real(*arguments, **named)
+            Session.objects.all().delete()
+            return result
+
+        monkeypatch.setattr(module, name, then_end)
+
+    return end_after
+
+
+def test_asvs_7_4_1_a_session_that_was_ended_adds_no_telephone(client, person, ended_after):
+    client.force_login(person)
+    telephone = Telephone(key_on(client.post(START, {"password": PASSWORD}, follow=True)))
+    ended_after(factors, "hashed")
+
+    answer = client.post(NEW, {"code": telephone.code()})
+
+    assert answer.status_code == 400
+    assert "A sua sessão terminou" in answer.content.decode()
+    assert factors.of(person) is None
+    assert not RecoveryCode.objects.filter(user=person).exists()
+    assert not mails(person)
+    assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("address", [CODES, OFF])
+def test_asvs_7_4_1_a_session_that_was_ended_changes_nothing(client, person, telephone, ended_after, address):
+    codes = with_codes(person)
+    sign_in(client, person, telephone)
+    ended_after(factors, "prove")
+
+    answer = client.post(address, {"password": PASSWORD, "code": telephone.code(step=1)})
+
+    assert answer.status_code == 400
+    assert factors.of(person) is not None
+    assert {row.selector for row in RecoveryCode.objects.filter(user=person)} == {code[:4] for code in codes}
+    assert not is_signed_in(client)
+
+
+def test_asvs_7_4_1_a_session_that_was_ended_does_not_come_back_by_a_code(client, person, ended_after):
+    client.force_login(person)
+    telephone = with_telephone(person)
+    ended_after(factors, "prove")
+
+    answer = give_code(client, telephone.code())
+
+    assert answer.status_code == 400
+    assert not is_signed_in(client)
+    assert not Session.objects.exists()
 
 
 @pytest.mark.parametrize("address", [SETTINGS, START, NEW, CODES, OFF])
@@ -860,6 +981,31 @@ def test_staff_whose_session_has_not_shown_the_factor_are_asked_for_the_code(cli
     assert answer["Location"] == "/admin/"
     assert client.get("/admin/").status_code == 200
     assert client.session.session_key != key
+    assert SecurityEvent.objects.get(kind=Kind.SIGNED_IN).detail == "código, depois da senha"
+
+
+def test_asvs_6_3_5_a_code_from_a_place_unlike_the_earlier_ones_is_told_too(client, make_client, db):
+    person = analyst()
+    give_password(make_client(), person)
+    client.force_login(person)
+    telephone = with_telephone(person)
+
+    client.post(CODE, {"code": telephone.code()}, REMOTE_ADDR="203.0.113.9", HTTP_USER_AGENT="Firefox/131.0")
+
+    event = SecurityEvent.objects.get(kind=Kind.SUSPICIOUS_SIGN_IN)
+    assert (event.user, event.address) == (person, "203.0.113.9")
+
+
+def test_asvs_7_2_4_the_first_code_of_a_telephone_gives_the_session_a_new_key(client, person):
+    client.force_login(person)
+    page = client.post(START, {"password": PASSWORD}, follow=True)
+    key = client.session.session_key
+
+    client.post(NEW, {"code": Telephone(key_on(page)).code()})
+
+    assert client.session.session_key != key
+    assert not Session.objects.filter(session_key=sessions.digest(key)).exists()
+    assert is_signed_in(client)
 
 
 def test_the_code_at_the_door_opens_the_desk(client, staff_mfa):
@@ -961,8 +1107,6 @@ def test_asvs_16_2_5_no_key_and_no_code_stands_in_the_database_or_the_log(client
 
 
 def test_the_database_keeps_one_factor_a_person(person, telephone):
-    from django.db import IntegrityError, transaction
-
     with pytest.raises(IntegrityError), transaction.atomic():
         with_telephone(person)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.backends.base import UpdateError
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import devices, resets, sessions
+from accounts import devices, passwords, resets, sessions
 from accounts.models import SecurityEvent, Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app.tests.factories import analyst
@@ -129,7 +130,7 @@ def test_who_has_no_other_session_is_told_so(sign_in, person):
     assert "Não há outra sessão aberta." in answer.content.decode()
 
 
-def test_fault_20_another_persons_session_is_not_found_and_stays(sign_in, person):
+def test_asvs_7_5_2_another_persons_session_is_not_found_and_stays(sign_in, person):
     stranger = sign_in(UserFactory())
 
     answer = sign_in(person).post(end_address(mark_of(stranger)))
@@ -363,6 +364,79 @@ def test_to_end_what_is_not_there_is_recorded_as_that(person):
     assert events() == [(person, person, None, "todas as sessões: 0")]
 
 
+def test_asvs_7_4_1_a_session_that_was_ended_does_not_come_back_by_a_new_password(sign_in, person, monkeypatch):
+    here = sign_in(person)
+    hashed = passwords.make_password
+
+    def end_meanwhile(*arguments):
+        sessions.end_all(person, by=person)
+        return hashed(*arguments)
+
+    monkeypatch.setattr(passwords, "make_password", end_meanwhile)
+    answer = here.post("/conta/alterar-senha/", CHANGED)
+
+    assert answer.status_code == 400
+    assert "A sua sessão terminou" in answer.content.decode()
+    assert not is_signed_in(here)
+    assert not Session.objects.exists()
+
+
+def test_a_new_key_keeps_what_is_known_of_the_session_and_the_old_one_opens_nothing(sign_in, person):
+    store = sessions.SessionStore(sign_in(person, IPHONE, "203.0.113.7").session.session_key)
+    before, old = Session.objects.values().get(), store.session_key
+    store["typed"] = "x"
+    store.cycle_key()
+    store.save()
+
+    after = Session.objects.values().get()
+    changed = {"session_key", "session_data"}
+    assert {name for name in after if after[name] != before[name]} == changed
+    assert sessions.SessionStore(store.session_key)["typed"] == "x"
+    assert not sessions.SessionStore(old).items()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="one writer at a time: nothing can come between")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ends", ["all", "one"])
+def test_asvs_7_4_1_a_session_that_takes_a_new_key_while_it_is_ended_does_not_escape(ends):
+    person = EmploymentFactory().user
+    client = Client()
+    client.force_login(person)
+    store = sessions.SessionStore(client.session.session_key)
+    row = sessions.of(person).get()
+    with ThreadPoolExecutor(1) as elsewhere:
+        with transaction.atomic():
+            store.cycle_key()
+            ending = elsewhere.submit(end_elsewhere, ends, row)
+            wait_for_a_lock()
+        ending.result(30)
+
+    assert not Session.objects.exists()
+    with pytest.raises(UpdateError):
+        store.save()
+
+
+def end_elsewhere(ends, row):
+    try:
+        if ends == "all":
+            sessions.end_all(row.user)
+        else:
+            sessions.end(row, by=row.user, request=RequestFactory().post("/"))
+    finally:
+        connection.close()
+
+
+def wait_for_a_lock():
+    """Until another connection waits for what this transaction holds."""
+    with connection.cursor() as cursor:
+        for _ in range(3000):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01)")
+    pytest.fail("nobody waited")
+
+
 # --- What stands in the table ---------------------------------------------------------------------------------------
 def test_asvs_7_2_3_nothing_in_the_table_opens_a_session(sign_in, person):
     client = sign_in(person)
@@ -375,6 +449,18 @@ def test_asvs_7_2_3_nothing_in_the_table_opens_a_session(sign_in, person):
         assert not is_signed_in(thief)
         assert key not in str(value)
     assert is_signed_in(client)
+
+
+def test_asvs_7_2_3_a_key_comes_from_no_generator_that_can_be_seeded(db, seeded):
+    keys = set()
+    for _ in range(2):
+        seeded()
+        store = sessions.SessionStore()
+        store.create()
+        keys.add(store.session_key)
+        store.delete()  # a key that is taken would not be given again
+
+    assert len(keys) == 2
 
 
 def test_a_sign_in_knows_at_once_from_where_it_is(client, person):

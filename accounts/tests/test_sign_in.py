@@ -103,6 +103,21 @@ def test_asvs_7_2_4_signing_in_as_somebody_else_keeps_nothing_of_the_first_perso
     assert "belongs" not in client.session
 
 
+def test_asvs_7_2_4_signing_in_again_as_the_same_person_makes_a_new_session_too(client, person):
+    sign_in(client, person.cpf)
+    session = client.session
+    session["belongs"] = "to the first time"
+    session.save()
+    first, mark = session.session_key, Session.objects.get().mark
+
+    assert sign_in(client, person.cpf).status_code == 302
+
+    assert client.session.session_key != first
+    assert "belongs" not in client.session
+    assert Session.objects.get().mark != mark
+    assert is_signed_in(client)
+
+
 def test_asvs_7_2_1_to_3_a_key_is_made_by_the_server_at_random_and_one_that_is_made_up_opens_nothing(
     make_client, person
 ):
@@ -492,7 +507,7 @@ def test_fault_11_a_password_that_cannot_be_one_gets_a_sentence_and_costs_nothin
     assert_nothing_is_stored()
 
 
-def test_asvs_14_2_1_a_wrong_password_never_comes_back_in_the_page(client, person):
+def test_a_wrong_password_never_comes_back_in_the_page(client, person):
     page = sign_in(client, person.cpf, MARK).content.decode()
 
     assert MARK not in page
@@ -584,7 +599,8 @@ def test_a_stale_way_out_says_so_and_leads_to_a_page_that_can_be_opened(make_cli
 
 
 # --- What is kept of it ---------------------------------------------------------------------------------------------
-def test_asvs_16_3_1_every_try_is_recorded_with_who_when_and_from_where(client, person):
+def test_asvs_16_2_1_and_16_3_1_every_try_is_recorded_with_who_when_and_from_where(client, person):
+    began = timezone.now()
     sign_in(client, NOBODY, WRONG)
     sign_in(client, person.cpf, WRONG)
     client.post(
@@ -603,6 +619,7 @@ def test_asvs_16_3_1_every_try_is_recorded_with_who_when_and_from_where(client, 
         kinds.SIGNED_IN,
         kinds.SIGNED_OUT,
     ]
+    assert began <= unknown.at <= wrong.at <= entered.at <= left.at <= timezone.now()
     assert unknown.user is wrong.user is None
     assert len({unknown.typed_digest, wrong.typed_digest, ""}) == 3
     assert (entered.user, entered.actor, left.actor) == (person, person, person)

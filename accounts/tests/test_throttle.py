@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
 from django.core import signing
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -21,12 +19,14 @@ from accounts import housekeeping, resets, throttle
 from accounts.models import SecurityEvent, ThrottleCount
 from accounts.tests.captcha_solver import solve
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
+from requests_app.tests.test_concurrency import at_once
 
 NOBODY = cpf_of(9_000_000)
 WRONG = "jabuticaba no quintal alheio"
 START = "2026-03-02 12:00:00+00:00"
+PLACE = "198.51.100.7"
 #: Made here, so that a change of the real ones is no change of these tests.
-LIMIT = throttle.Limit("test", 3, timedelta(minutes=30), timedelta(minutes=1), timedelta(minutes=10))
+LIMIT = throttle.Limit("test", 3, timedelta(minutes=30), timedelta(minutes=1), timedelta(minutes=10), label="teste")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_many_years_of_guessing_overflow_nothing(db, clock):
     assert throttle.take(LIMIT, "one") == 600
 
 
-def test_fault_14_what_was_typed_does_not_stand_in_the_row(make_client, db):
+def test_what_was_typed_does_not_stand_in_the_row(make_client, db):
     person = UserFactory()
     guess(make_client, person.cpf, 2, REMOTE_ADDR="198.51.100.77")
 
@@ -140,6 +140,19 @@ def test_the_digest_is_keyed_so_that_nobody_without_the_key_can_try_all_cpfs(db,
     settings.SECRETS_KEYS = ["another-key-of-the-tests-and-of-nothing-else-0123456789"]
 
     assert throttle.digest(NOBODY) != mine
+
+
+def test_a_device_stays_known_while_the_key_that_knew_it_is_listed(make_client, db, settings):
+    person, client = UserFactory(), make_client()
+    old, new = settings.SECRETS_KEYS[0], "another-key-of-the-tests-and-of-nothing-else-0123456789"
+    assert entered(client, person.cpf)
+    client.post("/sair/")
+
+    settings.SECRETS_KEYS = [new, old, new]
+    guess(make_client, person.cpf, 5)
+
+    assert not entered(make_client(), person.cpf)
+    assert entered(client, person.cpf)
 
 
 # --- At the door ----------------------------------------------------------------------------------------------------
@@ -212,11 +225,49 @@ def test_fault_14_a_success_clears_the_cpfs_count_and_not_the_addresss(make_clie
     assert count(throttle.SIGN_IN_ADDRESS, "198.51.100.7") == 3  # the right try is given back, the slips are not
 
 
+@pytest.mark.parametrize(("slips", "right", "waits"), [(3, 0, True), (3, 5, True), (2, 5, False)])
+def test_fault_14_a_success_at_the_edge_lifts_no_wait_that_the_slips_have_earned(
+    make_client, db, clock, monkeypatch, slips, right, waits
+):
+    monkeypatch.setattr(throttle, "SIGN_IN_ADDRESS", LIMIT)
+    people = UserFactory.create_batch(right)
+    guess(make_client, cpf_of(9_000_600), slips - 1, REMOTE_ADDR=PLACE)
+    assert all(entered(make_client(), person.cpf, REMOTE_ADDR=PLACE) for person in people)
+    guess(make_client, cpf_of(9_000_601), 1, REMOTE_ADDR=PLACE)
+
+    assert entered(make_client(), UserFactory().cpf, REMOTE_ADDR=PLACE) is not waits
+
+
+def test_fault_14_a_right_try_that_began_first_lifts_no_wait_of_a_wrong_one_that_came_between(db, clock):
+    for _ in range(LIMIT.free - 2):
+        throttle.take(LIMIT, PLACE)
+    right = throttle.attempt(LIMIT, PLACE)
+    throttle.take(LIMIT, PLACE)  # a wrong one while the right password is still being hashed: it begins the wait
+
+    throttle.give_back(LIMIT, PLACE, right)
+
+    assert throttle.waiting(LIMIT, PLACE) == 60
+    assert count(LIMIT, PLACE) == LIMIT.free - 1
+
+
+def test_fault_14_a_right_try_lifts_the_wait_that_it_began_itself(db, clock):
+    for _ in range(LIMIT.free - 1):
+        throttle.take(LIMIT, PLACE)
+    right = throttle.attempt(LIMIT, PLACE)
+    assert throttle.waiting(LIMIT, PLACE) == 60
+
+    throttle.give_back(LIMIT, PLACE, right)
+
+    assert throttle.waiting(LIMIT, PLACE) == 0
+    assert count(LIMIT, PLACE) == LIMIT.free - 1
+
+
 def test_a_busy_courthouse_behind_one_address_is_not_locked_out(db, clock):
     """A right sign-in every half minute, all day."""
     for _ in range(300):
-        assert throttle.take(throttle.SIGN_IN_ADDRESS, "198.51.100.7") == 0
-        throttle.give_back(throttle.SIGN_IN_ADDRESS, "198.51.100.7")
+        right = throttle.attempt(throttle.SIGN_IN_ADDRESS, "198.51.100.7")
+        assert right.wait == 0
+        throttle.give_back(throttle.SIGN_IN_ADDRESS, "198.51.100.7", right)
         clock.shift(timedelta(seconds=30))
 
 
@@ -236,6 +287,33 @@ def test_a_flood_that_is_refused_fills_no_table(make_client, db, clock):
     person = UserFactory()
     guess(make_client, person.cpf, 30, REMOTE_ADDR="198.51.100.7")
     assert SecurityEvent.objects.filter(kind=SecurityEvent.Kind.THROTTLED).count() == 1
+
+
+#: Signed in as whom, posting what so often -> what the staff read.
+OWN_WAITS = {
+    "pessoas/busca/": ("get", throttle.SEARCH, "busca de pessoas"),
+    "conta/meus-dados/": ("post", throttle.OWN_DATA, "meus dados"),
+}
+
+
+@pytest.mark.parametrize("page", OWN_WAITS)
+def test_the_wait_of_somebody_who_is_signed_in_is_recorded_with_who_and_from_where(client, db, page):
+    method, limit, words = OWN_WAITS[page]
+    person = EmploymentFactory().user
+    client.force_login(person)
+    for _ in range(limit.free):
+        getattr(client, method)(f"/{page}", REMOTE_ADDR="198.51.100.7")
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.THROTTLED)
+    assert (event.user, event.actor, event.typed_digest) == (person, person, "")
+    assert (event.address, event.detail) == ("198.51.100.7", words)
+
+
+def test_every_limit_has_words_that_the_staff_read_and_no_other_has():
+    limits = [limit for limit in vars(throttle).values() if isinstance(limit, throttle.Limit)]
+    assert len(limits) > 9
+    assert len({limit.label for limit in limits}) == len({limit.scope for limit in limits}) == len(limits)
+    assert not {limit.label for limit in limits} & {limit.scope for limit in limits}
+    assert all(len(limit.scope) <= ThrottleCount._meta.get_field("scope").max_length for limit in limits)
 
 
 def test_fault_7_the_throttle_is_the_same_for_a_cpf_that_is_nobodys(make_client, db, clock):
@@ -402,6 +480,34 @@ def test_strangers_who_guess_do_not_lock_out_the_device_that_signed_in_before(ma
 
     assert not entered(other, person.cpf)
     assert entered(own, person.cpf)
+
+
+def test_strangers_who_guess_from_the_same_address_do_not_lock_out_the_device_that_is_known(
+    make_client, db, clock, monkeypatch
+):
+    monkeypatch.setattr(throttle, "SIGN_IN_ADDRESS", LIMIT)
+    person = UserFactory()
+    own = make_client()
+    assert entered(own, person.cpf, REMOTE_ADDR=PLACE)
+    own.post("/sair/")
+    for number in range(LIMIT.free):
+        guess(make_client, cpf_of(9_000_700 + number), 1, REMOTE_ADDR=PLACE)
+
+    assert not entered(make_client(), person.cpf, REMOTE_ADDR=PLACE)
+    assert not entered(own, UserFactory().cpf, REMOTE_ADDR=PLACE)  # known as one person is known as no other
+    assert entered(own, person.cpf, REMOTE_ADDR=PLACE)
+
+
+def test_tries_of_a_known_device_are_counted_by_its_own_count_and_not_by_its_address(make_client, db, clock):
+    person = UserFactory()
+    own = make_client()
+    assert entered(own, person.cpf, REMOTE_ADDR=PLACE)
+    own.post("/sair/")
+    for _ in range(5):
+        sign_in(own, person.cpf, WRONG, REMOTE_ADDR=PLACE)
+
+    assert not entered(own, person.cpf, REMOTE_ADDR=PLACE)
+    assert count(throttle.SIGN_IN_ADDRESS, PLACE) == 0
 
 
 def test_all_devices_that_are_known_have_one_limit_together(make_client, db, clock):
@@ -599,7 +705,6 @@ def test_one_persons_searching_does_not_slow_anothers(make_client, db, clock, mo
 
 
 # --- Links -----------------------------------------------------------------------------------------------------------
-PLACE = "198.51.100.7"
 NO_LINK = "/redefinir-senha/MQ/cabc12-0123456789abcdef0123456789abcdef/"
 
 
@@ -622,7 +727,9 @@ def test_owasp_guesses_limited_at_links_from_one_address(make_client, db, clock,
     assert make_client().get(good, REMOTE_ADDR=PLACE).status_code == 302
 
 
-def test_owasp_guesses_limited_they_are_recorded_and_a_flood_fills_no_table(make_client, db, clock, monkeypatch):
+def test_owasp_guesses_limited_and_asvs_16_3_1_they_are_recorded_and_a_flood_fills_no_table(
+    make_client, db, clock, monkeypatch
+):
     monkeypatch.setattr(throttle, "LINK_ADDRESS", LIMIT)
     for _ in range(20):
         make_client().get(NO_LINK, REMOTE_ADDR=PLACE)
@@ -682,23 +789,8 @@ def test_fault_6_a_try_that_waits_asks_the_same_of_the_database_whoever_it_is(ma
 
 
 # --- At once --------------------------------------------------------------------------------------------------------
-def at_once(number, work):
-    """What ``number`` threads get that begin together, each on a connection of its own."""
-    start = Barrier(number)
-
-    def run(_place):
-        try:
-            start.wait(10)
-            return work()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
-
-
 def test_fault_17_tries_at_once_are_counted_each(transactional_db):
-    waits = at_once(8, lambda: throttle.take(LIMIT, "one"))
+    waits = at_once(*[lambda: throttle.take(LIMIT, "one")] * 8)
 
     assert sorted(wait > 0 for wait in waits) == [False] * 3 + [True] * 5
     assert count(LIMIT, "one") == 3
@@ -707,7 +799,7 @@ def test_fault_17_tries_at_once_are_counted_each(transactional_db):
 def test_guesses_at_once_get_no_more_answers_than_guesses_in_a_row(transactional_db, make_client):
     person = UserFactory()
 
-    at_once(8, lambda: sign_in(make_client(), person.cpf, WRONG).status_code)
+    at_once(*[lambda: sign_in(make_client(), person.cpf, WRONG).status_code] * 8)
 
     kinds = SecurityEvent.Kind
     assert SecurityEvent.objects.filter(kind=kinds.SIGN_IN_FAILED).count() == 5
@@ -725,7 +817,7 @@ def test_a_count_that_is_cleared_in_the_middle_of_a_try_breaks_nothing(transacti
             throttle.clear(LIMIT, "one")
 
     def between_all_statements(execute, sql, params, many, context):
-        at_once(1, clear_unless_locked)
+        at_once(clear_unless_locked)
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(between_all_statements):

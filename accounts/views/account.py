@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views import View
 
-from .. import passwords, provisional, security, throttle
+from .. import passwords, provisional, security
 from ..forms import PasswordChangeForm
 from ..http import STALE, UserRequest
 from ..models import SecurityEvent, User
@@ -21,7 +21,7 @@ from .rights import secret_posts
 
 
 class Account(View):
-    """Behind the gear."""
+    """One's bonds, and the way to everything that can be changed."""
 
     def get(self, request: UserRequest) -> HttpResponse:
         bonds = request.user.employments.select_related("unit").order_by("-started_on")
@@ -49,26 +49,30 @@ class PasswordChange(View):
         form = PasswordChangeForm(request.user, request.POST)
         if not form.is_valid():
             return self.page(request, form)
-        if wait := throttle.take(throttle.OLD_PASSWORD, request.user.cpf):
-            form.add_error("old_password", throttle.sentence(wait))
-            return self.page(request, form, status=429)
-        fits = request.user.check_password(form.cleaned_data["old_password"])
+        try:
+            passwords.check_current(request.user, form.cleaned_data["old_password"], request=request)
+            changed = self.change(request, form.cleaned_data["new_password1"])
+        except passwords.NotCurrentError as refusal:
+            form.add_error("old_password", str(refusal))
+            return self.page(request, form, status=refusal.status)
+        update_session_auth_hash(request, changed)
+        messages.success(request, "Senha alterada com sucesso.")
+        return redirect(settings.LOGIN_REDIRECT_URL)
+
+    @staticmethod
+    def change(request: UserRequest, password: str) -> User:
+        """Somebody who changed it a moment ago, elsewhere, made the old one wrong."""
         hash_checked = request.user.password  # after the check, which renews a hash of outdated parameters
-        changed = fits and passwords.choose(
+        changed = passwords.choose(
             request.user.pk,
-            form.cleaned_data["new_password1"],
-            # Somebody who changed it a moment ago, elsewhere, made the old one wrong.
+            password,
             may=lambda locked: locked.password == hash_checked,
             kind=SecurityEvent.Kind.PASSWORD_CHANGED,
             request=request,
         )
-        if not changed:
-            form.add_error("old_password", "A senha atual não confere.")
-            return self.page(request, form)
-        throttle.clear(throttle.OLD_PASSWORD, request.user.cpf)
-        update_session_auth_hash(request, changed)
-        messages.success(request, "Senha alterada com sucesso.")
-        return redirect(settings.LOGIN_REDIRECT_URL)
+        if changed is None:
+            raise passwords.not_current(request.user, request)
+        return changed
 
     @classmethod
     def page(cls, request: HttpRequest, form: PasswordChangeForm, status: int = 200) -> HttpResponse:

@@ -40,7 +40,8 @@ class Login(View):
         if not form.is_valid():
             return self.page(request, form)
         cpf: str = form.cleaned_data["username"]
-        user = self.admitted(request, cpf, form.cleaned_data["password"])
+        at_address = self.counted_at_address(request, cpf)
+        user = None if at_address.wait else self.admitted(request, cpf, form.cleaned_data["password"])
         if user is None:
             form.add_error(None, NOT_SIGNED_IN)
             return self.page(request, form)
@@ -49,17 +50,23 @@ class Login(View):
             form.add_error(None, LAPSED)
             return self.page(request, form)
         throttle.clear(throttle.SIGN_IN, throttle.sign_in_key(request, cpf))
-        throttle.give_back(throttle.SIGN_IN_ADDRESS, throttle.address_key(request))
+        throttle.give_back(throttle.SIGN_IN_ADDRESS, throttle.address_key(request), at_address)
         if factors.of(user):
-            second_step.begin(request.session, user, self.target(request))
+            second_step.begin(request, user, self.target(request))
             return redirect("second-factor")
         return signing_in.enter(request, user, redirect(self.target(request)))
 
-    def admitted(self, request: HttpRequest, cpf: str, password: str) -> User | None:
+    @staticmethod
+    def counted_at_address(request: HttpRequest, cpf: str) -> throttle.Try:
+        """The try, as its address counts it; a known device's is not: who guesses beside it does not lock it out."""
+        if throttle.known_device(request, cpf):
+            return throttle.Try()
+        return throttle.attempt(throttle.SIGN_IN_ADDRESS, throttle.address_key(request), request)
+
+    @staticmethod
+    def admitted(request: HttpRequest, cpf: str, password: str) -> User | None:
         """The person, if the throttle lets the try through and the password fits."""
-        if throttle.take(throttle.SIGN_IN_ADDRESS, throttle.address_key(request), request) or throttle.take(
-            throttle.SIGN_IN, throttle.sign_in_key(request, cpf), request
-        ):
+        if throttle.take(throttle.SIGN_IN, throttle.sign_in_key(request, cpf), request):
             return None
         user = authenticate(request, username=cpf, password=password)
         if isinstance(user, User):

@@ -14,7 +14,7 @@ class PeopleSearch(View):
     """What the form's list asks while somebody types: never CPF, never e-mail."""
 
     def get(self, request: UserRequest) -> JsonResponse:
-        if wait := throttle.take(throttle.SEARCH, f"person:{request.user.pk}"):
+        if wait := throttle.take(throttle.SEARCH, f"person:{request.user.pk}", request, by=request.user):
             answer = JsonResponse({"results": [], "error": throttle.sentence(wait)}, status=429)
             answer["Retry-After"] = str(wait)
             return answer

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -23,8 +21,6 @@ from .rights import public
 #: Rows of each section on the first page; the others are one click away.
 FEW = 5
 PAGE = 50
-#: Whole CPFs and files, for one person: each leaves a row in a table that nobody may empty.
-OWN_DATA = throttle.Limit("own-data", 10, timedelta(hours=1), timedelta(minutes=5), timedelta(hours=1))
 
 
 @public
@@ -40,6 +36,7 @@ class PrivacyNotice(View):
             "notice_days": NOTICE_LIFE.days,
             "contact": HelpDesk.current(),
             "device_days": throttle.DEVICE_DAYS,
+            "count_days": throttle.REMEMBERED.days,
             "session_cookie": settings.SESSION_COOKIE_NAME,
             "csrf_cookie": settings.CSRF_COOKIE_NAME,
             "csrf_days": settings.CSRF_COOKIE_AGE // 86400,
@@ -51,7 +48,7 @@ class PrivacyNotice(View):
 
 def _may_take(request: UserRequest, kind: SecurityEvent.Kind, what: str) -> bool:
     """Record that the person takes their own data, if they have not done so too often; else they are told."""
-    if wait := throttle.take(OWN_DATA, f"person:{request.user.pk}", request):
+    if wait := throttle.take(throttle.OWN_DATA, f"person:{request.user.pk}", request, by=request.user):
         messages.error(request, throttle.sentence(wait))
         return False
     security.record(kind, user=request.user, actor=request.user, request=request, detail=what)

@@ -97,6 +97,7 @@ class PasswordResetLink(View):
 
 
 def too_many_links(request: HttpRequest, wait: int) -> HttpResponse:
+    """The page for an address that opened too many dead links (429); ``wait`` in seconds."""
     context = {"sentence": throttle.sentence(wait)}
     response = render(request, "accounts/password_reset_wait.html", context, status=429)
     response["Retry-After"] = str(wait)
@@ -104,6 +105,7 @@ def too_many_links(request: HttpRequest, wait: int) -> HttpResponse:
 
 
 def dead_link(request: HttpRequest) -> HttpResponse:
+    """The page for a link that opens nothing, whatever the reason (410)."""
     return render(request, "accounts/password_reset_dead_link.html", status=410)
 
 
@@ -135,9 +137,7 @@ class PasswordResetNew(View):
         if done is None:
             return dead_link(request)
         resets.close_link(request.session)
-        response = redirect("password-reset-done")
-        throttle.remember_device(response, user.cpf)
-        return response
+        return redirect("password-reset-done")
 
     @classmethod
     def page(cls, request: HttpRequest, form: NewPasswordForm) -> HttpResponse:

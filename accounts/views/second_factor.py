@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import django_otp
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -13,14 +12,17 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views import View
 
-from .. import enrolments, factors, second_step, security, signing_in, throttle
+from .. import enrolments, factors, passwords, second_step, signing_in
 from ..factor_forms import CodeForm, FirstCodeForm, ProofForm
 from ..http import STALE, UserRequest, wanted
-from ..models import RecoveryCode, SecurityEvent, User
+from ..models import RecoveryCode, User
 from .rights import public, secret_posts
 
 TOO_LATE = "O tempo para digitar o código acabou. Entre de novo."
 BEGIN_ANEW = "O tempo desta etapa acabou. Comece de novo."
+ALREADY_ON = (
+    "A verificação em duas etapas já está ligada. Não viu os códigos de recuperação? Crie códigos novos nesta página."
+)
 #: So few left: time for a new list.
 FEW = 3
 
@@ -31,6 +33,7 @@ def on_the_way(name: str, target: str) -> str:
 
 
 def warn_of_few(request: HttpRequest, proof: factors.Proof) -> None:
+    """Say how many recovery codes are left, if it was one of them that opened."""
     if proof.codes_left is None:
         return
     left = f"Restam {proof.codes_left}." if proof.codes_left != 1 else "Resta 1."
@@ -76,11 +79,7 @@ class SecondFactor(View):
         if not request.user.is_authenticated:
             target = second_step.end(request.session)
             return signing_in.enter(request, user, redirect(target), factor=proof.device, how=f"senha e {proof.how}")
-        request.session.cycle_key()
-        django_otp.login(request, proof.device)
-        security.record(
-            SecurityEvent.Kind.SIGNED_IN, user=user, actor=user, request=request, detail=f"{proof.how}, depois da senha"
-        )
+        signing_in.step_up(request, user, proof.device, how=f"{proof.how}, depois da senha")
         return redirect(wanted(request) or settings.LOGIN_REDIRECT_URL)
 
     @staticmethod
@@ -133,17 +132,14 @@ class ProofView(View):
         form = ProofForm(request.POST, asks_code=self.asks_code(request))
         if not form.is_valid():
             return self.page(request, form)
-        if wait := throttle.take(throttle.OLD_PASSWORD, request.user.cpf, request):
-            form.add_error("password", throttle.sentence(wait))
-            return self.page(request, form, status=429)
-        if not request.user.check_password(form.cleaned_data["password"]):
-            form.add_error("password", "A senha atual não confere.")
-            return self.page(request, form)
-        throttle.clear(throttle.OLD_PASSWORD, request.user.cpf)
         try:
+            passwords.check_current(request.user, form.cleaned_data["password"], request=request)
             if "code" in form.fields:
                 warn_of_few(request, factors.prove(request.user, form.cleaned_data["code"], request=request))
             return self.proved(request)
+        except passwords.NotCurrentError as refusal:
+            form.add_error("password", str(refusal))
+            return self.page(request, form, status=refusal.status)
         except factors.CodeRefusedError as refusal:
             form.add_error("code", str(refusal))
             return self.page(request, form, status=refusal.status)
@@ -220,15 +216,15 @@ class SecondFactorNew(View):
         if codes is None:
             form.add_error("code", "Este código não vale. Confira a hora do celular e digite o próximo código.")
             return self.page(request, form)
-        request.session.cycle_key()
-        django_otp.login(request, device)
+        signing_in.step_up(request, request.user, device, how="código do celular novo")
         return codes_page(request, codes)
 
     @classmethod
     def page(cls, request: HttpRequest, form: FirstCodeForm) -> HttpResponse:
         device = enrolments.pending(request.user, request.session) if isinstance(request.user, User) else None
         if device is None:
-            messages.warning(request, BEGIN_ANEW)
+            is_done = isinstance(request.user, User) and enrolments.is_done(request.user, request.session)
+            messages.warning(request, ALREADY_ON if is_done else BEGIN_ANEW)
             return redirect(on_the_way("second-factor-settings", wanted(request)))
         address, key = enrolments.address_of(device), enrolments.key_of(device)
         context: dict[str, Any] = {

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
 from .. import terms
-from ..http import STALE, UserRequest
+from ..http import STALE, UserRequest, wanted
 from ..models import Term
 from ..term_forms import TermForm
 from .door import Login
@@ -42,7 +42,7 @@ class ReadTerm(View):
             "term": term,
             "accepted": accepted,
             "form": None if term is None or is_accepted else form or TermForm(term),
-            "next": request.POST.get("next", request.GET.get("next", "")),
+            "next": wanted(request),
         }
         return render(request, "accounts/term.html", context)
 

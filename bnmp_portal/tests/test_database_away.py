@@ -10,16 +10,22 @@ from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from django import forms
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.urls import get_resolver
 
+from accounts.factor_forms import CodeField
+from accounts.forms import PasswordField
 from accounts.models import OutgoingMail
 from accounts.tests.factories import UserFactory
+from bnmp_portal import errors
 from bnmp_portal.tests import services
 from conftest import PortalProcess, process_environment, start_portal_process
 
 CSRF = "a" * 32
 SESSION = "session=" + "b" * 32
+OURS = ("accounts", "requests_app", "bnmp_portal")
 
 
 def ask(url: str, method: str, path: str, form: dict[str, str] | None = None, cookies: str = ""):
@@ -84,14 +90,37 @@ def test_what_was_typed_can_be_sent_again_with_one_click(server_without_database
         ("/entrar/", {"username": "52998224725", "password": "mandacaru-florido-22"}),
         ("/redefinir-senha/nova/", {"new_password1": "uma frase longa e minha", "new_password2": "outra"}),
         ("/esqueci-a-senha/", {"cpf": "52998224725", "captcha": "resolvido"}),
+        ("/entrar/codigo/", {"code": "ACDE-F34K-7TRW"}),
+        ("/conta/segundo-fator/celular/", {"code": "123456"}),
     ],
 )
-def test_a_password_is_never_written_into_the_page(server_without_database, path, form):
+def test_a_password_or_a_code_is_never_written_into_the_page(server_without_database, path, form):
     status, _headers, page = ask(server_without_database.url, "POST", path, form, SESSION)
     assert status == 503
     assert "Volte à página anterior" in page
     for value in form.values():
         assert value not in page
+
+
+def forms_below(base: type[forms.BaseForm]) -> Iterator[type[forms.BaseForm]]:
+    for form in base.__subclasses__():
+        yield form
+        yield from forms_below(form)
+
+
+def test_the_name_of_every_secret_field_is_known_here():
+    get_resolver().url_patterns  # noqa: B018 - loads every form
+    secret = (PasswordField, CodeField)
+    ours = [form for form in forms_below(forms.BaseForm) if form.__module__.split(".")[0] in OURS]
+    names = {
+        name
+        for form in ours
+        for name, field in form.base_fields.items()
+        if isinstance(field, secret) or isinstance(field.widget, forms.PasswordInput)
+    }
+
+    assert {"password", "code", "new_password1"} <= names
+    assert names <= errors.SECRET_FIELDS
 
 
 def test_the_process_lives_and_says_that_it_cannot_serve(server_without_database):
