@@ -13,10 +13,12 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from . import emails, outbox, provisional, sessions
+from . import emails, enrolments, outbox, provisional, removals, sessions
 from .masking import masked_address
 from .models import (
     AddressChange,
+    Authenticator,
+    FactorRemoval,
     MailStatus,
     OutgoingMail,
     PasswordResetRequest,
@@ -103,6 +105,22 @@ def mask_old_addresses(*, dry_run: bool) -> int:
     return in_batches(old_changes.exclude(old__contains="***@"), mask, dry_run=dry_run)
 
 
+def close_removals(*, dry_run: bool) -> int:
+    """Of second factors, that nobody confirmed in time."""
+
+    def close(batch: list[FactorRemoval]) -> None:
+        for removal in batch:
+            removals.close_lapsed(removal)
+
+    return in_batches(removals.lapsed().select_related("user").order_by("pk"), close, dry_run=dry_run)
+
+
+def forget_telephones(*, dry_run: bool) -> int:
+    """Whose first code never came, with their keys."""
+    over = timezone.now() - enrolments.LIFE
+    return delete(Authenticator.objects.filter(confirmed=False, created_at__lt=over).order_by("pk"), dry_run=dry_run)
+
+
 def forget_sessions(*, dry_run: bool) -> int:
     return delete(sessions.over().order_by("expire_date"), dry_run=dry_run)
 
@@ -148,6 +166,8 @@ def forget_events(*, dry_run: bool) -> int:
 CHORES: dict[str, Chore] = {
     "Avisos de senha provisória perto de vencer": warn_of_lapsing,
     "Endereços anteriores, já avisados, mascarados": mask_old_addresses,
+    "Retiradas de segundo fator vencidas, encerradas": close_removals,
+    "Celulares não confirmados, apagados": forget_telephones,
     "Sessões encerradas, apagadas": forget_sessions,
     "Contagens de tentativas antigas, apagadas": forget_counts,
     "Desafios “Não sou um robô” vencidos, apagados": forget_challenges,

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from . import factors, removals
+from . import factors, removals, security
 from .desk import DeskAdmin, PeriodFilter, find_people, moment
 from .forms import OneTextInput, OneValueField
 from .http import UserRequest
@@ -118,8 +118,10 @@ class FactorRemovalAdmin(DeskAdmin):
         messages.success(request, done)
         return redirect("admin:accounts_factorremoval_change", pk)
 
-    def require(self, request: HttpRequest) -> None:
+    def require(self, request: UserRequest) -> None:
+        """Raises PermissionDenied for who may not take off anybody's second factor."""
         if not self.has_view_permission(request):
+            security.refused(removals.PERMISSION, by=request.user)
             raise PermissionDenied
 
     def ask_page(self, request: UserRequest, person: User, form: RemovalForm, status: int = 200) -> HttpResponse:
@@ -132,6 +134,7 @@ class FactorRemovalAdmin(DeskAdmin):
             "factor": factors.of(person),
             "removal": removals.open_of(person),
             "may_remove": removals.may_remove(request.user, person),
+            "is_own": request.user.pk == person.pk,
         }
         return TemplateResponse(request, "admin/accounts/factorremoval/ask.html", context, status=status)
 
@@ -160,4 +163,4 @@ def state_of(removal: FactorRemoval) -> str:
         return f"confirmada por {removal.confirmed_by.display_name}"
     if removal.refused_by:
         return f"encerrada por {removal.refused_by.display_name}, sem retirar"
-    return "venceu sem confirmação" if removals.has_lapsed(removal) else "aguarda confirmação"
+    return "venceu sem confirmação" if removal.refused_at or removals.has_lapsed(removal) else "aguarda confirmação"

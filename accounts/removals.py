@@ -28,45 +28,70 @@ def open_ones() -> QuerySet[FactorRemoval]:
     return unsettled.select_related("user", "asked_by").order_by("pk")
 
 
+def open_to(by: User) -> QuerySet[FactorRemoval]:
+    """The open ones that ``by`` may settle (``may_remove``)."""
+    if not by.has_perm(PERMISSION):
+        return FactorRemoval.objects.none()
+    others = open_ones().exclude(user=by.pk)
+    return others if by.is_superuser else others.exclude(user__is_superuser=True)
+
+
 def open_of(user: User) -> FactorRemoval | None:
+    """The one that waits for this person, if one does."""
     return open_ones().filter(user=user).first()
 
 
+def lapsed() -> QuerySet[FactorRemoval]:
+    """Those that nobody settled in time and nobody has closed yet."""
+    return FactorRemoval.objects.filter(confirmed_at=None, refused_at=None, lapses_at__lte=timezone.now())
+
+
 def has_lapsed(removal: FactorRemoval) -> bool:
+    """Whether its time is over; one that was settled before is not looked at."""
     return removal.lapses_at <= timezone.now()
 
 
 def may_remove(by: User, user: User) -> bool:
-    """Whether they may ask for this person's, confirm and refuse; nobody does it for themselves."""
-    return by.is_active and by.pk != user.pk and by.has_perm(PERMISSION)
+    """Whether they may ask for this person's, confirm and refuse; nobody does it for themselves.
+
+    A superuser's is for superusers, as the rest of the account is (``support.may``), or for the operator's command.
+    """
+    if not by.is_active or by.pk == user.pk or (user.is_superuser and not by.is_superuser):
+        return False
+    return by.has_perm(PERMISSION)
 
 
 @transaction.atomic
 def ask(pk: int, reason: str, *, by: User, request: HttpRequest) -> FactorRemoval:
-    """Note that somebody lost it, and tell them by mail: if it was not they who asked, there is time to call.
+    """Note that somebody lost it, and tell them by mail at once: who did not ask for it can call.
+
+    Nothing keeps the second of the staff from confirming before the mail is read; that is told too.
 
     Raises RefusedError, and User.DoesNotExist.
     """
-    user = _lock(pk)
+    user = User.objects.locked(pk)
     _check(by, user)
     if factors.of(user) is None:
         raise RefusedError("Esta pessoa não usa a verificação em duas etapas.")
     if open_of(user):
         raise RefusedError("Já há um pedido aberto para esta pessoa.")
-    _close_lapsed(user, by=by)
+    for earlier in lapsed().filter(user=user).select_for_update(of=("self",), no_key=True):
+        close_lapsed(earlier)
     now = timezone.now()
-    removal = FactorRemoval.objects.create(user=user, reason=reason, asked_by=by, asked_at=now, lapses_at=now + LIFE)
+    removal = FactorRemoval.objects.create(
+        user=user, reason=masking.kept_reason(reason), asked_by=by, asked_at=now, lapses_at=now + LIFE
+    )
     security.record(SecurityEvent.Kind.FACTOR_REMOVAL_ASKED, user=user, actor=by, request=request)
     if user.email:
         outbox.owe(REMOVAL_ASKED, recipient=user, about=removal.pk)
     return removal
 
 
-def _close_lapsed(user: User, *, by: User) -> None:
-    """One that nobody settled in time makes way for a new one; the new asking is what settles it."""
-    lapsed = FactorRemoval.objects.filter(user=user, confirmed_at=None, refused_at=None)
-    if lapsed.update(refused_by=by, refused_at=timezone.now()):
-        security.record(SecurityEvent.Kind.FACTOR_REMOVAL_ENDED, user=user, actor=by, detail="venceu sem confirmação")
+def close_lapsed(removal: FactorRemoval) -> None:
+    """It ended when its time did, by nobody; the person is told. The caller holds its lock."""
+    removal.refused_at = removal.lapses_at
+    removal.save(update_fields=["refused_at"])
+    factors.tell(security.record(SecurityEvent.Kind.FACTOR_ASK_LAPSED, user=removal.user))
 
 
 @transaction.atomic
@@ -80,6 +105,8 @@ def confirm(pk: int, *, by: User, request: HttpRequest) -> User:
     _check(by, user)
     if removal.asked_by_id == by.pk:
         raise RefusedError("Outra pessoa da Gestão precisa confirmar: quem pede não confirma.")
+    if not may_remove(removal.asked_by, user):
+        raise RefusedError("Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro.")
     device = factors.of(user)
     if device is None:
         raise RefusedError("Esta pessoa já não usa a verificação em duas etapas.")
@@ -87,18 +114,18 @@ def confirm(pk: int, *, by: User, request: HttpRequest) -> User:
         raise RefusedError("Depois deste pedido a pessoa cadastrou outro celular. Recuse o pedido.")
     removal.confirmed_by, removal.confirmed_at = by, timezone.now()
     removal.save(update_fields=["confirmed_by", "confirmed_at"])
-    take_off(user, by=by, request=request, detail=f"pedida por {removal.asked_by_id}")
+    take_off(user, by=by, request=request)
     return user
 
 
 @transaction.atomic
 def refuse(pk: int, *, by: User, request: HttpRequest) -> User:
-    """Close it; who asked may do so too. Raises RefusedError, and FactorRemoval.DoesNotExist."""
+    """Close it and tell the person; who asked may do so too. Raises RefusedError, and FactorRemoval.DoesNotExist."""
     removal = _open(pk)
     _check(by, removal.user)
     removal.refused_by, removal.refused_at = by, timezone.now()
     removal.save(update_fields=["refused_by", "refused_at"])
-    security.record(SecurityEvent.Kind.FACTOR_REMOVAL_ENDED, user=removal.user, actor=by, request=request)
+    factors.tell(security.record(SecurityEvent.Kind.FACTOR_REMOVAL_ENDED, user=removal.user, actor=by, request=request))
     return removal.user
 
 
@@ -120,13 +147,9 @@ def take_off(user: User, *, by: User | None, request: HttpRequest | None = None,
     )
 
 
-def _lock(pk: int) -> User:
-    return User.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
-
-
 def _open(pk: int) -> FactorRemoval:
     """The removal and its person, locked. Always the person first, as ``ask`` does."""
-    user = _lock(FactorRemoval.objects.only("user").get(pk=pk).user_id)
+    user = User.objects.locked(FactorRemoval.objects.only("user").get(pk=pk).user_id)
     removal = FactorRemoval.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     removal.user = user
     if removal.confirmed_at or removal.refused_at:

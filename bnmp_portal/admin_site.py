@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,10 +14,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import factors, mail_admin, removals
-from accounts.models import FactorRemoval, Term
+from accounts.http import wanted
+from accounts.models import Term, User
 from requests_app.models import AccessRequest
 
 
@@ -43,12 +43,8 @@ class PortalAdminSite(admin.AdminSite):
         if request.user.has_perm("requests_app.view_accessrequest"):
             queue = AccessRequest.objects.waiting().select_related("user_type__system", "holder").order_by("pk")
             waiting = list(queue[: self.MOST_SHOWN + 1])
-        removals_open: list[FactorRemoval] = []
-        if request.user.has_perm(removals.PERMISSION):
-            others = removals.open_ones().exclude(user=request.user.pk)
-            removals_open = list(others[: self.MOST_SHOWN])
         context = {
-            "removals": removals_open,
+            "removals": list(removals.open_to(cast("User", request.user))[: self.MOST_SHOWN]),
             "failed_mails": mails[: self.MOST_SHOWN],
             "more_failed": len(mails) > self.MOST_SHOWN,
             "waiting": waiting[: self.MOST_SHOWN],
@@ -60,9 +56,7 @@ class PortalAdminSite(admin.AdminSite):
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """Send to the one door; somebody who is in already but is no staff gets the 403 page, not a loop."""
-        target = request.GET.get("next", "")
-        if not (target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)):
-            target = reverse("admin:index")
+        target = wanted(request) or reverse("admin:index")
         if not request.user.is_authenticated:
             return redirect_to_login(target)
         if self.has_permission(request):

@@ -24,6 +24,13 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db)
         return user
 
+    def locked(self, pk: int) -> User:
+        """The person as they are now, whom nobody else changes until the caller's transaction ends.
+
+        Rows that point at the person can be made meanwhile. Raises User.DoesNotExist.
+        """
+        return self.select_for_update(of=("self",), no_key=True).get(pk=pk)
+
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person, one per CPF. The CPF is the login."""

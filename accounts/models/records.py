@@ -47,6 +47,7 @@ class SecurityEvent(models.Model):
         PASSWORD_ACCEPTED = "PASSWORD_ACCEPTED", "Senha certa, código pedido"
         PASSWORD_REFUSED = "PASSWORD_REFUSED", "Senha atual recusada"
         FACTOR_ASK_LAPSED = "FACTOR_ASK_LAPSED", "Retirada de segundo fator vencida"
+        PERSON_CHANGED = "PERSON_CHANGED", "Cadastro alterado"
         TERM_PUBLISHED = "TERM_PUBLISHED", "Termo publicado"
         TERM_ACCEPTED = "TERM_ACCEPTED", "Termo aceito"
 
@@ -106,6 +107,7 @@ class SecurityEvent(models.Model):
                         "PASSWORD_ACCEPTED",
                         "PASSWORD_REFUSED",
                         "FACTOR_ASK_LAPSED",
+                        "PERSON_CHANGED",
                         "TERM_PUBLISHED",
                         "TERM_ACCEPTED",
                     )

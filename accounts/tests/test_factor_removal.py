@@ -13,9 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import factors, outbox, removals
+from accounts import factors, housekeeping, outbox, removals
 from accounts.cpf import formatted
-from accounts.models import Authenticator, FactorRemoval, OutgoingMail, RecoveryCode, SecurityEvent
+from accounts.models import Authenticator, FactorRemoval, OutgoingMail, RecoveryCode, SecurityEvent, User
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory, cpf_of
 from accounts.tests.telephone import with_codes, with_telephone
 from requests_app.tests.factories import analyst, manager, superuser
@@ -150,10 +150,67 @@ def test_one_that_has_lapsed_makes_way_for_a_new_one(client, removal, lost):
         ask(signed_in(client, again), lost, "De novo.")
 
     removal.refresh_from_db()
-    assert removal.refused_by == again
+    assert removal.refused_at == removal.lapses_at
+    assert removal.refused_by is None
     assert FactorRemoval.objects.get(refused_at=None).reason == "De novo."
-    ended = SecurityEvent.objects.get(kind=Kind.FACTOR_REMOVAL_ENDED)
-    assert ended.detail == "venceu sem confirmação"
+    assert SecurityEvent.objects.get(kind=Kind.FACTOR_ASK_LAPSED).actor is None
+
+
+def test_one_that_lapses_is_closed_by_nobody_recorded_and_told(client, removal, lost, smtp_sink):
+    with time_machine.travel(removal.lapses_at - timedelta(seconds=1)):
+        housekeeping.run()
+    removal.refresh_from_db()
+    assert removal.refused_at is None
+
+    with time_machine.travel(removal.lapses_at + timedelta(seconds=1)):
+        housekeeping.run()
+        housekeeping.run()
+        page = text_of(Page(signed_in(client, manager()).get(f"{LIST}{removal.pk}/change/")).one("main"))
+
+    removal.refresh_from_db()
+    assert (removal.refused_by, removal.refused_at) == (None, removal.lapses_at)
+    event = SecurityEvent.objects.get(kind=Kind.FACTOR_ASK_LAPSED)
+    assert (event.user, event.actor) == (lost, None)
+    assert not SecurityEvent.objects.filter(kind=Kind.FACTOR_REMOVAL_ENDED).exists()
+    assert "Venceu sem confirmação" in page
+    assert "recusad" not in page.lower()
+    assert not is_off(lost)
+    [_asked, told] = mails(lost)
+    assert told.subject == "Verificação em duas etapas mantida"
+    assert "venceu sem confirmação" in told.body
+
+
+def test_in_ones_own_data_a_lapsed_one_is_not_called_refused(client, removal, lost):
+    with time_machine.travel(removal.lapses_at + timedelta(seconds=1)):
+        housekeeping.run()
+        shown = Page(signed_in(client, lost).get("/conta/meus-dados/")).text
+
+    assert f"{REASON} vencida" in shown
+    assert "fator recusada" not in shown
+    assert "Retirada de segundo fator vencida" in shown
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fault_17_one_that_lapses_while_another_is_asked_is_told_once(make_client, removal, lost):
+    window = signed_in(make_client(), superuser())
+    FactorRemoval.objects.update(lapses_at=timezone.now())
+
+    answer, _done = at_once(lambda: ask(window, lost), housekeeping.run)
+
+    assert answer.status_code == 302
+    assert SecurityEvent.objects.filter(kind=Kind.FACTOR_ASK_LAPSED).count() == 1
+    assert FactorRemoval.objects.filter(refused_at=None).count() == 1
+
+
+def test_a_reason_is_kept_without_cpf_and_addresses_and_fits_its_column(client, lost, asker):
+    signed_in(client, asker)
+
+    ask(client, lost, f"CPF {lost.cpf}, de maria@tjms.jus.br: ".ljust(189, "x") + lost.cpf)
+
+    kept = FactorRemoval.objects.get().reason
+    assert kept.startswith(f"CPF {lost.masked_cpf}, de m***@tjms.jus.br: x")
+    assert lost.cpf not in kept
+    assert len(kept) == 200
 
 
 BAD = [
@@ -194,6 +251,42 @@ def test_a_person_or_request_that_is_not_there_is_not_found(client, asker, pk):
 
     for address in (f"{LIST}{pk}/pedir/", f"{LIST}{pk}/confirmar/", f"{LIST}{pk}/recusar/"):
         assert client.post(address, {"reason": "x"}).status_code == 404
+
+
+# --- Superusers -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def lost_by_superuser(db):
+    person = superuser()
+    with_telephone(person)
+    return person
+
+
+def test_four_eyes_of_gestao_do_not_reach_a_superuser(client, make_client, lost_by_superuser, asker):
+    page = signed_in(client, asker).get(f"{LIST}{lost_by_superuser.pk}/pedir/")
+    answer = ask(client, lost_by_superuser)
+
+    assert page.content.decode().count("Só outro administrador do portal pede a retirada") == 1
+    assert Page(page).one("textarea", name="reason") is Page(page).one("input", name="reason") is None
+    assert answer.status_code == 409
+    assert not FactorRemoval.objects.exists()
+
+    ask(signed_in(make_client(), superuser()), lost_by_superuser)
+    removal = FactorRemoval.objects.get()
+    for deed in (confirm, refuse):
+        assert deed(client, removal).status_code == 409
+    assert f"{LIST}{removal.pk}/change/" not in client.get("/admin/").content.decode()
+    assert not is_off(lost_by_superuser)
+
+
+def test_four_eyes_of_two_superusers_do(client, make_client, lost_by_superuser):
+    ask(signed_in(client, superuser()), lost_by_superuser)
+    removal = FactorRemoval.objects.get()
+    other = signed_in(make_client(), superuser())
+    assert f"{LIST}{removal.pk}/change/" in other.get("/admin/").content.decode()
+
+    confirm(other, removal)
+
+    assert is_off(lost_by_superuser)
 
 
 # --- Confirming -----------------------------------------------------------------------------------------------------
@@ -241,6 +334,21 @@ def test_four_eyes_who_it_is_for_does_not_confirm_or_refuse(client, asker, rf):
     assert removal.refused_at is None
 
 
+@pytest.mark.parametrize("change", ["deactivated", "no longer of Gestão", "no longer staff of any group"])
+def test_four_eyes_what_was_asked_by_who_may_not_ask_any_more_is_not_confirmed(client, removal, lost, asker, change):
+    if change == "deactivated":
+        User.objects.filter(pk=asker.pk).update(is_active=False)
+    else:
+        asker.groups.clear()
+
+    answer = confirm(signed_in(client, manager()), removal)
+
+    assert answer.status_code == 409
+    assert refusal_on(answer) == "Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro."
+    assert not is_off(lost)
+    assert refuse(client, removal).status_code == 302
+
+
 def test_four_eyes_hold_for_the_administrator_too(client, lost):
     one = superuser()
     signed_in(client, one)
@@ -284,6 +392,39 @@ def test_refused_is_refused(client, make_client, removal, lost):
     removal.refresh_from_db()
     assert (removal.refused_by, removal.confirmed_by) == (other, None)
     assert SecurityEvent.objects.get(kind=Kind.FACTOR_REMOVAL_ENDED).actor == other
+
+
+def test_whoever_it_is_for_hears_that_it_was_refused(client, removal, lost):
+    [asked] = mails(lost)
+    assert "recebe outro e-mail quando terminar" in " ".join(asked.body.split())
+
+    refuse(signed_in(client, manager()), removal)
+
+    [_asked, told] = mails(lost)
+    assert told.subject == "Verificação em duas etapas mantida"
+    assert "foi recusado" in told.body
+    assert "Se não foi você, ligue logo para a Coordenadoria" in " ".join(told.body.split())
+
+
+def test_the_mails_say_device_and_address_of_the_person_and_nothing_of_the_staffs(client, removal, lost):
+    staffs = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    signed_in(client, manager())
+    client.post(f"{LIST}{removal.pk}/confirmar/", headers={"User-Agent": staffs})
+    own = SecurityEvent.objects.create(
+        kind=Kind.FACTOR_ON,
+        user=lost,
+        actor=lost,
+        address="203.0.113.9",
+        device="Mozilla/5.0 (Windows NT 10.0) Chrome/130",
+    )
+    factors.tell(own)
+
+    [_asked, removed, turned_on] = mails(lost)
+    for form in (removed.body, removed.alternatives[0].content):
+        assert [word for word in ("Firefox", "Aparelho", "Endereço na internet", "Navegador") if word in form] == []
+    for form in (turned_on.body, turned_on.alternatives[0].content):
+        assert "Aparelho: Chrome no Windows" in form
+        assert "Endereço na internet: 203.0.113.9" in form
 
 
 def test_who_asked_may_take_it_back(client, removal, asker):

@@ -23,6 +23,8 @@ from accounts import housekeeping, outbox, passwords, provisional, tasks
 from accounts.cpf import formatted
 from accounts.models import (
     AddressChange,
+    Authenticator,
+    FactorRemoval,
     MailStatus,
     OutgoingMail,
     PasswordResetRequest,
@@ -45,6 +47,7 @@ LAPSED = "Sua senha provisória venceu. Use “Esqueci a senha” para criar uma
 CHOSEN = "capivaras na beira do rio"
 WARNINGS = "Avisos de senha provisória perto de vencer"
 MASKED = "Endereços anteriores, já avisados, mascarados"
+LAPSED_REMOVALS = "Retiradas de segundo fator vencidas, encerradas"
 EXPIRED = "Solicitações devolvidas cujo prazo passou, expiradas"
 
 
@@ -136,6 +139,17 @@ def address_change(moment):
     return AddressChange.objects.create(user=UserFactory(), old="ana.antiga@tjms.jus.br", at=moment)
 
 
+def unconfirmed_telephone(moment):
+    return Authenticator.objects.create(user=UserFactory(), confirmed=False, encrypted_key="x", created_at=moment)
+
+
+def asked_removal(moment):
+    """That can be confirmed until that moment."""
+    person = UserFactory()
+    Authenticator.objects.create(user=person, encrypted_key="x")
+    return FactorRemoval.objects.create(user=person, reason="perdeu", asked_by=UserFactory(), lapses_at=moment)
+
+
 def returned_request(moment):
     request = request_in(Status.RETURNED)
     AccessRequest.objects.filter(pk=request.pk).update(correct_by=timezone.localdate(moment))
@@ -149,6 +163,7 @@ DELETED = {
     session_left_alone: ("Sessões encerradas, apagadas", timedelta(minutes=30)),
     count_of_tries: ("Contagens de tentativas antigas, apagadas", timedelta(days=1)),
     spent_challenge: ("Desafios “Não sou um robô” vencidos, apagados", timedelta()),
+    unconfirmed_telephone: ("Celulares não confirmados, apagados", timedelta(minutes=15)),
     reset_request: ("Pedidos de redefinição não atendidos em um dia, apagados", timedelta(days=1)),
     sent_mail: (SETTLED, timedelta(days=366)),
     superseded_mail: (SETTLED, timedelta(days=366)),
@@ -157,7 +172,7 @@ DELETED = {
     mail_that_came_back: (SETTLED, timedelta(days=732)),
     security_event: ("Eventos de segurança antigos, apagados", timedelta(days=366)),
 }
-LABELS = {*(label for label, _ in DELETED.values()), WARNINGS, MASKED, EXPIRED}
+LABELS = {*(label for label, _ in DELETED.values()), WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED}
 
 
 def some_of_each(number=1):
@@ -173,9 +188,11 @@ def some_of_each(number=1):
         warned_of(now + timedelta(hours=25))
         address_change(now - timedelta(days=30, minutes=5))
         address_change(now - timedelta(days=30) + timedelta(minutes=5))
+        asked_removal(now - timedelta(minutes=5))
+        asked_removal(now + timedelta(minutes=5))
         returned_request(now - timedelta(days=1))
         returned_request(now + timedelta(days=1))
-    return due | {WARNINGS: number, MASKED: number, EXPIRED: number}
+    return due | dict.fromkeys((WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED), number)
 
 
 # --- What is due goes, what is not stays ----------------------------------------------------------------------------
@@ -267,8 +284,11 @@ def test_four_runs_at_once_do_everything_once_and_none_fails(monkeypatch):
     assert OutgoingMail.objects.filter(kind="provisional_lapsing").count() == 8
     assert RequestEvent.objects.filter(to_status=Status.EXPIRED).count() == 8
     assert OutgoingMail.objects.filter(kind="request_expired").count() == 8
+    assert OutgoingMail.objects.filter(kind="second_factor_changed").count() == 8
     assert Session.objects.count() == kept["accounts.Session"] - 16
-    assert SecurityEvent.objects.count() == kept["accounts.SecurityEvent"] - 8
+    lapsed = SecurityEvent.Kind.FACTOR_ASK_LAPSED
+    assert SecurityEvent.objects.filter(kind=lapsed).count() == 8
+    assert SecurityEvent.objects.exclude(kind=lapsed).count() == kept["accounts.SecurityEvent"] - 8
     assert set(housekeeping.run().values()) == {0}
 
 
