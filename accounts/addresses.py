@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from . import outbox, provisional, security
-from .masking import mask_people, masked_address
+from .masking import kept_reason, masked_address
 from .models import AddressChange, SecurityEvent, User
 
 ADDRESS_CHANGED = "address_changed"
@@ -31,7 +31,7 @@ def correct(user: User, address: str, *, by: User, reason: str = "", request: Ht
 
     The reason stays inside: the old address is told that it was changed, and not why.
     """
-    locked = User.objects.select_for_update(of=("self",), no_key=True).get(pk=user.pk)
+    locked = User.objects.locked(user.pk)
     old = locked.email
     user.email, user.email_corrected_at = address, timezone.now()
     user.save(update_fields=["email", "email_corrected_at"])
@@ -43,10 +43,13 @@ def tell(user: User, old: str, *, by: User | None, reason: str = "", request: Ht
 
     The caller holds the transaction.
     """
+    reason = kept_reason(reason)
     before, after = (masked_address(address) or "sem e-mail" for address in (old, user.email))
-    detail = f"{before} → {after}" + (f": {mask_people(reason)}" if reason else "")
+    detail = f"{before} → {after}" + (f": {reason}" if reason else "")
     security.record(SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, request=request, detail=detail)
+    if not (old or reason):
+        return
+    change = AddressChange.objects.create(user=user, old=old, reason=reason)  # the event may have cut the reason
     if old:
         _end_what_it_received(user)
-        change = AddressChange.objects.create(user=user, old=old, reason=reason)
         outbox.owe(ADDRESS_CHANGED, recipient=user, about=change.pk)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
-from .desk import KeptAdmin
+from .desk import KeptAdmin, StaffAdmin
 from .mail_admin import OutgoingMailAdmin
 from .models import FactorRemoval, HelpDesk, OutgoingMail, SecurityEvent, Term, TermAcceptance, Unit, User
 from .people_admin import UserAdmin
@@ -19,6 +21,12 @@ admin.site.register(Term, TermAdmin)
 admin.site.register(TermAcceptance, TermAcceptanceAdmin)
 admin.site.register(OutgoingMail, OutgoingMailAdmin)
 admin.site.register(FactorRemoval, FactorRemovalAdmin)
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class StaffGroupAdmin(StaffAdmin, GroupAdmin):
+    """Django's own, with what holds on every page of the desk."""
 
 
 @admin.register(Unit)

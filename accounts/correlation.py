@@ -17,6 +17,7 @@ def current() -> str:
 
 
 def new() -> str:
+    """A mark that no other request has (32 hexadecimal digits)."""
     return uuid.uuid4().hex
 
 

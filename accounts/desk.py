@@ -42,9 +42,9 @@ def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
     return people
 
 
-def moment(at: datetime) -> str:
+def moment(at: datetime, *, with_seconds: bool = False) -> str:
     """As people here write it, in the court's own time."""
-    return f"{timezone.localtime(at):%d/%m/%Y %H:%M}"
+    return f"{timezone.localtime(at):{'%d/%m/%Y %H:%M:%S' if with_seconds else '%d/%m/%Y %H:%M'}}"
 
 
 def is_key(text: str) -> bool:
@@ -56,6 +56,10 @@ class StaffAdmin(AnyAdmin):
     """What holds on every page of the desk."""
 
     LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "gte", "lt"})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """By its key where the address names no column: Django stumbles over an empty ``_to_field``."""
+        return super().get_object(request, object_id, from_field or None)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """The filters that the page offers, and none made by hand.
@@ -97,6 +101,11 @@ class PeriodFilter(admin.SimpleListFilter):
 class ReadOnlyAdmin(StaffAdmin):
     """Rows that the portal writes and people read."""
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Under the name of what is listed: nothing here is "selected to modify"."""
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def history_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:
         """Nothing is changed here, so the admin's own history would be empty."""
         return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
@@ -123,10 +132,6 @@ class DeskAdmin(ReadOnlyAdmin):
 
     show_full_result_count = False
     actions: Any = None
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

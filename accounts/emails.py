@@ -11,7 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from . import addresses, cpf, devices, factors, outbox, provisional, removals, resets, suspicion
+from . import addresses, cpf, devices, factors, outbox, passwords, provisional, removals, resets, suspicion
 from .models import (
     AddressChange,
     FactorRemoval,
@@ -67,7 +67,7 @@ def password_reset(mail: OutgoingMail) -> EmailMultiAlternatives:
         "first": not user.has_usable_password(),
         "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
     }
-    return compose("password_reset", to=user.email, context=context)
+    return compose(resets.MAIL, to=user.email, context=context)
 
 
 def password_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
@@ -75,7 +75,7 @@ def password_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     user = reachable(mail)
     event = SecurityEvent.objects.get(pk=mail.object_id)
     context = {"person": user, "event": event, "device": devices.kind(event.device)}
-    return compose("password_changed", to=user.email, context=context)
+    return compose(passwords.MAIL, to=user.email, context=context)
 
 
 def suspicious_sign_in(mail: OutgoingMail) -> EmailMultiAlternatives:
@@ -113,14 +113,14 @@ def second_factor_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
     context = {
         "person": user,
         "event": event,
-        "device": devices.kind(event.device) if event.device else "",
+        "device": devices.kind(event.device),
         "codes_left": RecoveryCode.objects.filter(user=user, used_at=None).count(),
     }
     return compose(factors.SECOND_FACTOR_CHANGED, to=user.email, context=context)
 
 
 def second_factor_removal_asked(mail: OutgoingMail) -> EmailMultiAlternatives:
-    """The notice while there is still time to call."""
+    """The notice at the asking, so that who did not ask can call."""
     user = reachable(mail)
     removal = FactorRemoval.objects.get(pk=mail.object_id)
     return compose(removals.REMOVAL_ASKED, to=user.email, context={"person": user, "removal": removal})
@@ -155,10 +155,8 @@ def register() -> None:
         removals.REMOVAL_ASKED,
         outbox.Kind("Aviso de retirada pedida", build=second_factor_removal_asked, lives=removals.LIFE),
     )
-    outbox.register("password_reset", outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
-    outbox.register(
-        "password_changed", outbox.Kind("Aviso de senha alterada", build=password_changed, lives=NOTICE_LIFE)
-    )
+    outbox.register(resets.MAIL, outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
+    outbox.register(passwords.MAIL, outbox.Kind("Aviso de senha alterada", build=password_changed, lives=NOTICE_LIFE))
     outbox.register(
         suspicion.SUSPICIOUS_SIGN_IN,
         outbox.Kind("Aviso de entrada incomum", build=suspicious_sign_in, lives=NOTICE_LIFE),

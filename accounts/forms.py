@@ -19,7 +19,7 @@ INVALID_CPF = "CPF inválido. Confira os números e digite de novo."
 TYPED_PASSWORD_MAX = 1024
 
 
-class OneValueInput(forms.widgets.Input):
+class OneValueInput(forms.Widget):
     """Sees when its field came more than once; Django would take the last (GitLab CVE-2023-7028)."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:

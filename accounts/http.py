@@ -192,6 +192,7 @@ class PasswordChangeRequiredMiddleware:
             "session-use",
             "logout",
             "guidance",
+            "privacy",
             "health-live",
             "health-ready",
             "health-status",
@@ -236,7 +237,7 @@ def portal_context(request: HttpRequest) -> dict[str, Any]:
     """What the base template shows on every page."""
     from .models import HelpDesk
 
-    return {"PORTAL_DEMO": settings.PORTAL_DEMO, "help_desk": HelpDesk.current}
+    return {"PORTAL_DEMO": settings.PORTAL_DEMO, "STAFF_MFA": settings.STAFF_MFA, "help_desk": HelpDesk.current}
 
 
 @login_not_required

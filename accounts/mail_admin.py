@@ -176,7 +176,7 @@ class OutgoingMailAdmin(DeskAdmin):
     sortable_by = ()
     paginator = CappedPaginator
     show_facets = admin.ShowFacets.NEVER
-    change_list_template = "admin/accounts/outgoingmail/list.html"
+    change_list_template = "admin/accounts/capped_list.html"
     actions = ("try_selected_again", "dismiss_selected")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

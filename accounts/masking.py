@@ -21,3 +21,8 @@ def mask_people(answer: str) -> str:
     """What a mail server answered, without whole addresses and CPFs."""
     without_addresses = ADDRESS.sub(lambda found: masked_address(f"{found[1]}@{found[2]}"), answer)
     return CPF.sub(lambda found: cpf.masked(re.sub(r"\D", "", found[0])), without_addresses)
+
+
+def kept_reason(reason: str) -> str:
+    """What is kept of a reason that the staff typed: people masked, and cut to its column, for masks may be longer."""
+    return mask_people(reason)[:200]

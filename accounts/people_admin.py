@@ -12,12 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from . import cpf as cpf_rules
 from . import factors, mail_admin, removals, security, sessions, situation, support
 from .desk import KeptAdmin, find_people
-from .http import UserRequest
+from .http import UserRequest, wanted
 from .models import Employment, OutgoingMail, SecurityEvent, User
 from .support import Act
 from .support_forms import CorrectEmailForm
@@ -56,6 +55,8 @@ class UserAdmin(KeptAdmin):
         "must_change_password",
     )
     readonly_fields = ("must_change_password",)
+    #: What people are known by on the telephone.
+    CALLED_BY = ("name", "social_name", "phone")
     filter_horizontal = ("groups",)
     inlines = (EmploymentInline,)
 
@@ -75,12 +76,15 @@ class UserAdmin(KeptAdmin):
         return False  # people come from the personnel file (import_directory)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who is staff is the administrator's to decide, and so is whether a staff member may sign in."""
+        """Who is staff is the administrator's to decide, and so is whatever else stands here of a staff member.
+
+        The help desk calls people back by the telephone that stands here.
+        """
         own = obj is not None and obj.pk == request.user.pk
         if request.user.is_superuser and not own:
             return self.readonly_fields
         guarded = obj is not None and (own or obj.is_staff or obj.is_superuser)
-        return (*self.readonly_fields, "is_staff", "groups", *(("is_active",) if guarded else ()))
+        return (*self.readonly_fields, "is_staff", "groups", *(("is_active", *self.CALLED_BY) if guarded else ()))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -92,9 +96,14 @@ class UserAdmin(KeptAdmin):
         """Only what was typed: meanwhile a worker may have set the person's password."""
         columns = {field.name for field in obj._meta.concrete_fields}
         obj.save(update_fields=columns & set(form.changed_data))
+        by = cast("User", request.user)
+        for name in self.CALLED_BY:
+            if name in form.changed_data:
+                detail = f"{form.fields[name].label}: {form.initial.get(name) or '–'} → {getattr(obj, name) or '–'}"
+                kind = SecurityEvent.Kind.PERSON_CHANGED
+                security.record(kind, user=obj, actor=by, request=request, detail=detail)
         if "is_active" not in form.changed_data:
             return
-        by = cast("User", request.user)
         kind = SecurityEvent.Kind.ACCESS_OPENED if obj.is_active else SecurityEvent.Kind.ACCESS_CLOSED
         security.record(kind, user=obj, actor=by, request=request)
         if not obj.is_active:
@@ -137,15 +146,15 @@ class UserAdmin(KeptAdmin):
     # --- What it does -------------------------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
         views = {
-            "link": self.link_view,
-            "desbloquear": self.unlock_view,
-            "sessoes": self.sessions_view,
-            "email": self.email_view,
-            "mostrar": self.disclose_view,
+            "link": ("link", self.link_view),
+            "desbloquear": ("unlock", self.unlock_view),
+            "sessoes": ("sessions", self.sessions_view),
+            "email": ("email", self.email_view),
+            "mostrar": ("disclose", self.disclose_view),
         }
         own = [
-            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
-            for name, view in views.items()
+            path(f"<int:pk>/{word}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
+            for word, (name, view) in views.items()
         ]
         return [*own, *super().get_urls()]
 
@@ -189,15 +198,14 @@ class UserAdmin(KeptAdmin):
         except support.RefusedError as refusal:
             messages.error(request, str(refusal))
             return redirect("admin:accounts_user_change", pk)
-        back = request.POST.get("next", "")
-        if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
-            back = reverse("admin:accounts_user_change", args=[pk])
+        back = wanted(request) or reverse("admin:accounts_user_change", args=[pk])
         return self.page(request, person, "disclosed", cpf=cpf_rules.formatted(person.cpf), back=back)
 
     def person_for(self, request: UserRequest, pk: int, act: Act) -> User:
         """Whom this is about. Raises PermissionDenied if it is not for this member of the staff to do."""
         person = get_object_or_404(User, pk=pk)
         if not self.has_view_permission(request, person) or not support.may(request.user, act, person):
+            security.refused(act.name, by=request.user, about=pk)
             raise PermissionDenied
         return person
 

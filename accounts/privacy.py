@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import cpf, devices, outbox, sessions
+from .desk import moment
 from .models import FactorRemoval, SecurityEvent, User
 
 #: What a cell may hold; ``None`` where there is nothing.
@@ -105,7 +106,7 @@ def in_words(value: Value) -> str:
     if isinstance(value, bool):
         return "sim" if value else "não"
     if isinstance(value, datetime):
-        return f"{timezone.localtime(value):%d/%m/%Y %H:%M}"
+        return moment(value)
     return f"{value:%d/%m/%Y}" if isinstance(value, date) else str(value)
 
 
@@ -129,10 +130,22 @@ def export(user: User) -> Iterator[str]:
 
 
 # --- What this app keeps --------------------------------------------------------------------------------------------
+#: What somebody did at the door who had not come in.
+WHOEVER_IT_WAS = frozenset(
+    {
+        SecurityEvent.Kind.SIGN_IN_FAILED,
+        SecurityEvent.Kind.PASSWORD_ACCEPTED,
+        SecurityEvent.Kind.PASSWORD_REFUSED,
+        SecurityEvent.Kind.FACTOR_FAILED,
+        SecurityEvent.Kind.SUSPICIOUS_SIGN_IN,
+    }
+)
+
+
 def _by(event: SecurityEvent) -> str:
     """Names of the staff are theirs."""
     if event.actor_id is None:
-        return "não identificado" if event.kind == SecurityEvent.Kind.SIGN_IN_FAILED else "o portal"
+        return "não identificado" if event.kind in WHOEVER_IT_WAS else "o portal"
     return "você" if event.actor_id == event.user_id else "a equipe"
 
 
@@ -143,9 +156,9 @@ def _device(user_agent: str) -> str | None:
 def _removal_state(removal: FactorRemoval) -> str:
     if removal.confirmed_at:
         return "confirmada"
-    if removal.refused_at:
+    if removal.refused_by_id:
         return "recusada"
-    return "vencida" if removal.lapses_at <= timezone.now() else "aguarda confirmação"
+    return "vencida" if removal.refused_at or removal.lapses_at <= timezone.now() else "aguarda confirmação"
 
 
 def register_own() -> None:
@@ -181,7 +194,7 @@ def register_own() -> None:
             "Mudanças de e-mail",
             {"quando": "Quando", "anterior": "E-mail anterior", "motivo": "Motivo"},
             rows=lambda user: user.address_changes.order_by("-pk"),
-            row=lambda change: (change.at, change.old, change.reason or None),
+            row=lambda change: (change.at, change.old or None, change.reason or None),
             covers=frozenset({"accounts.AddressChange.user"}),
             note="Depois de 30 dias, só um trecho do e-mail anterior continua guardado.",
         ),
@@ -290,6 +303,7 @@ def register_factor_sections() -> None:
             row=lambda factor: (factor.created_at, "ligada" if factor.confirmed else "ainda não confirmada"),
             covers=frozenset({"accounts.Authenticator.user"}),
             empty="Desligada.",
+            note="Nos registros, ela se chama segundo fator.",
         ),
     )
     register(

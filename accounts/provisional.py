@@ -95,7 +95,7 @@ def reveal(pk: int) -> str:
 
 @transaction.atomic
 def _set(live: ProvisionalPassword, encoded: str) -> None:
-    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=live.user_id)
+    user = User.objects.locked(live.user_id)
     now = ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True).get(pk=live.pk)
     if now.ended_at is not None:
         raise SupersededError("A pessoa já tem outra senha.")

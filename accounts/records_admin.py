@@ -7,15 +7,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import cpf as cpf_rules
 from . import devices, names, security
-from .desk import PeriodFilter, ReadOnlyAdmin, find_people, is_key
+from .desk import PeriodFilter, ReadOnlyAdmin, find_people, is_key, moment
 from .mail_admin import MOST_PEOPLE, CappedPaginator
 from .models import SecurityEvent, User
 
@@ -28,8 +27,10 @@ REFUSALS = frozenset(
         Kind.THROTTLED,
         Kind.RESET_NOT_SENT,
         Kind.LINK_REFUSED,
+        Kind.PASSWORD_REFUSED,
         Kind.FACTOR_FAILED,
         Kind.FACTOR_REMOVAL_ENDED,
+        Kind.FACTOR_ASK_LAPSED,
     }
 )
 
@@ -73,17 +74,15 @@ class PersonFilter(admin.SimpleListFilter):
 
 def about(person: User) -> Q:
     """What happened to somebody, or was typed with their CPF before it was known who comes."""
-    return Q(user=person) | Q(typed_digest=security.digest(person.cpf))
+    return Q(user=person) | Q(typed_digest__in=security.digests(person.cpf))
 
 
 def search(typed: str) -> Q | None:
     """What a search finds; None where there is no letter and no digit to look for.
 
-    A whole CPF, also one that the portal knows nobody by; an address; or else a name or a matrícula, of whom something
-    happened to or who did it.
+    An address; or else a name, a matrícula or a whole CPF, of whom something happened to or who did it. By a whole CPF
+    also what was typed with it, which may be one that the portal knows nobody by.
     """
-    if digits := cpf_rules.clean(typed):
-        return Q(user__cpf=digits) | Q(typed_digest=security.digest(digits))
     try:
         return Q(address=str(ip_address(typed)))
     except ValueError:
@@ -91,7 +90,9 @@ def search(typed: str) -> Q | None:
     if not names.fold(typed):
         return None
     people = set(find_people(User.objects.all(), typed).values_list("pk", flat=True)[:MOST_PEOPLE])
-    return Q(user__in=people) | Q(actor__in=people)
+    about_them = Q(user__in=people) | Q(actor__in=people)
+    digits = cpf_rules.clean(typed)
+    return about_them | Q(typed_digest__in=security.digests(digits)) if digits else about_them
 
 
 class SecurityEventAdmin(ReadOnlyAdmin):
@@ -109,15 +110,12 @@ class SecurityEventAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     actions: Any = None
-    change_list_template = "admin/accounts/outgoingmail/list.html"
+    change_list_template = "admin/accounts/capped_list.html"
     fields = ("happened", "kind", "person", "made_by", "address", "device_kind", "device", "detail")
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Eventos de segurança", **(extra_context or {})})
 
     @admin.display(description="quando")
     def happened(self, event: SecurityEvent) -> str:
-        return f"{timezone.localtime(event.at):%d/%m/%Y %H:%M:%S}"
+        return moment(event.at, with_seconds=True)
 
     @admin.display(description="pessoa")
     def person(self, event: SecurityEvent) -> SafeString | str:

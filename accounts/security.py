@@ -17,11 +17,18 @@ log = logging.getLogger(__name__)
 def digest(typed: str) -> str:
     """A keyed digest (64 hexadecimal digits): tells whether two things typed were the same, never what they were.
 
-    By the oldest key, so that a new one in front resets no count.
+    By the last of ``SECRETS_KEYS``, so that a new one in front resets no count.
     """
-    return salted_hmac(
-        "accounts.security.digest", typed, secret=settings.SECRETS_KEYS[-1], algorithm="sha256"
-    ).hexdigest()
+    return _digest_by(settings.SECRETS_KEYS[-1], typed)
+
+
+def digests(typed: str) -> list[str]:
+    """The digest by each of ``SECRETS_KEYS``, to find what was written down before a change of keys."""
+    return [_digest_by(key, typed) for key in settings.SECRETS_KEYS]
+
+
+def _digest_by(key: str, typed: str) -> str:
+    return salted_hmac("accounts.security.digest", typed, secret=key, algorithm="sha256").hexdigest()
 
 
 def record(
@@ -46,3 +53,11 @@ def record(
     )
     log.info("security %s person=%s by=%s %s", kind, user and user.pk, actor and actor.pk, detail)
     return event
+
+
+def refused(what: str, *, by: User, about: int | None = None) -> None:
+    """Say in the log that one of the staff tried what is not theirs to do, to the person with the key ``about``.
+
+    No row: nothing happened to anybody, and a flood must not fill a table that nobody may empty.
+    """
+    log.warning("security REFUSED %s person=%s by=%s", what, about, by.pk)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-
-from django.utils import timezone
 
 from . import devices, provisional, sessions, throttle
+from .desk import moment
 from .models import SecurityEvent, User
 
 Kind = SecurityEvent.Kind
@@ -17,7 +15,7 @@ LINK_KINDS = (Kind.RESET_REQUESTED, Kind.LINK_SENT_BY_STAFF, Kind.RESET_NOT_SENT
 
 @dataclass(frozen=True)
 class Situation:
-    """``obstacles``: sentences that say why the person does not come in, none where nothing stands in the way."""
+    """``obstacles``: a sentence for each thing that stands in the person's way, none where nothing does."""
 
     obstacles: list[str]
     last_sign_in: SecurityEvent | None
@@ -37,6 +35,7 @@ class Situation:
 
 
 def of(person: User) -> Situation:
+    """How the person stands now, for the staff who look at them."""
     return Situation(
         obstacles=list(_obstacles(person)),
         last_sign_in=_last(person, Kind.SIGNED_IN),
@@ -59,10 +58,10 @@ def _obstacles(person: User) -> Iterator[str]:
     elif not person.has_usable_password():
         yield "A pessoa ainda não tem senha. O link de redefinição cria a primeira."
     if until := throttle.blocked_until(throttle.SIGN_IN, person.cpf):
-        yield f"Houve tentativas de entrada demais. Em algum aparelho, nova tentativa só depois de {_clock(until)}."
+        yield f"Houve tentativas de entrada demais. Em algum aparelho, nova tentativa só depois de {moment(until)}."
+    if until := throttle.blocked_until(throttle.CODE, person.cpf):
+        yield f"Houve códigos errados demais. Novo código só depois de {moment(until)}."
+    if until := throttle.blocked_until(throttle.OLD_PASSWORD, person.cpf):
+        yield f"A senha atual foi digitada errada vezes demais. Nova tentativa só depois de {moment(until)}."
     if until := throttle.blocked_until(throttle.RESET, person.cpf):
-        yield f"Houve pedidos de link demais. Pela página, novo pedido só depois de {_clock(until)}."
-
-
-def _clock(at: datetime) -> str:
-    return f"{timezone.localtime(at):%d/%m/%Y às %H:%M}"
+        yield f"Houve pedidos de link demais. Pela página, novo pedido só depois de {moment(until)}."

@@ -66,10 +66,20 @@ def may(by: User, act: Act, person: User) -> bool:
 
 def _locked(pk: int, act: Act, by: User) -> User:
     """The person, held until the transaction ends. Raises RefusedError if this is not for ``by`` to do."""
-    person = User.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    person = User.objects.locked(pk)
     if not may(by, act, person):
+        security.refused(act.name, by=by, about=pk)
         raise RefusedError(NOT_YOURS)
     return person
+
+
+def _count(limit: throttle.Limit, by: User, request: UserRequest) -> None:
+    """One more by this member of the staff, before any transaction: what is refused counts too.
+
+    Raises RefusedError if there were too many.
+    """
+    if wait := throttle.take(limit, str(by.pk), request, by=by):
+        raise RefusedError(throttle.sentence(wait))
 
 
 def send_link(pk: int, *, by: User, request: UserRequest) -> None:
@@ -77,8 +87,7 @@ def send_link(pk: int, *, by: User, request: UserRequest) -> None:
 
     Raises RefusedError where none is owed: the person cannot have one, or ``by`` has sent too many.
     """
-    if wait := throttle.take(throttle.LINKS_BY_STAFF, str(by.pk), request):
-        raise RefusedError(throttle.sentence(wait))
+    _count(throttle.LINKS_BY_STAFF, by, request)
     with transaction.atomic():
         person = _locked(pk, Act.SEND_LINK, by)
         why = resets.owe_link(person, SecurityEvent.Kind.LINK_SENT_BY_STAFF, actor=by, request=request)
@@ -88,19 +97,24 @@ def send_link(pk: int, *, by: User, request: UserRequest) -> None:
         raise RefusedError(NO_LINK[why].format(hour))
 
 
-@transaction.atomic
 def unlock(pk: int, *, by: User, request: UserRequest) -> None:
-    """Forget the tries at this person's CPF: whoever has the right password comes in at once."""
-    person = _locked(pk, Act.UNLOCK, by)
-    throttle.unlock(person.cpf)
-    security.record(SecurityEvent.Kind.UNLOCKED, user=person, actor=by, request=request)
+    """Forget the tries at this person's CPF: whoever has the right password comes in at once.
+
+    Raises RefusedError, as the acts below do, if this is not for ``by`` to do, or was done too often.
+    """
+    _count(throttle.STAFF_ACTS, by, request)
+    with transaction.atomic():
+        person = _locked(pk, Act.UNLOCK, by)
+        throttle.unlock(person.cpf)
+        security.record(SecurityEvent.Kind.UNLOCKED, user=person, actor=by, request=request)
 
 
-@transaction.atomic
 def end_sessions(pk: int, *, by: User, request: UserRequest) -> int:
     """Sign the person out everywhere; returns how many sessions that were."""
-    person = _locked(pk, Act.END_SESSIONS, by)
-    return sessions.end_all(person, by=by, request=request)
+    _count(throttle.STAFF_ACTS, by, request)
+    with transaction.atomic():
+        person = _locked(pk, Act.END_SESSIONS, by)
+        return sessions.end_all(person, by=by, request=request)
 
 
 @transaction.atomic
@@ -114,9 +128,10 @@ def correct_email(pk: int, address: str, reason: str, *, by: User, request: User
     addresses.correct(person, address, by=by, reason=reason, request=request)
 
 
-@transaction.atomic
 def disclose(pk: int, *, by: User, request: UserRequest) -> User:
     """The person whose whole CPF and address are shown, once, to ``by``; never without its being recorded."""
-    person = _locked(pk, Act.DISCLOSE, by)
-    security.record(SecurityEvent.Kind.DISCLOSED, user=person, actor=by, request=request, detail="CPF e e-mail")
-    return person
+    _count(throttle.STAFF_ACTS, by, request)
+    with transaction.atomic():
+        person = _locked(pk, Act.DISCLOSE, by)
+        security.record(SecurityEvent.Kind.DISCLOSED, user=person, actor=by, request=request, detail="CPF e e-mail")
+        return person

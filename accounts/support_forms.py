@@ -43,8 +43,9 @@ class CorrectEmailForm(forms.Form):
 
     def clean_email(self) -> str:
         """Nowhere outside the court, and no mailbox that several people open."""
-        address: str = self.cleaned_data["email"]
-        if address.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
+        mailbox, _at, domain = self.cleaned_data["email"].rpartition("@")
+        address = f"{mailbox}@{domain.lower()}"
+        if domain.lower() not in settings.INSTITUTIONAL_DOMAINS:
             domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
             raise ValidationError(f"Use o e-mail institucional, que termina em {domains}.")
         if is_of_a_unit(address, self.person.name) or address.lower() == HelpDesk.current().email.lower():

@@ -18,13 +18,7 @@ from .models import Term, TermAcceptance, User
 from .term_forms import TermTextForm
 
 
-class TermDesk(ReadOnlyAdmin):
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
-
-class TermAdmin(TermDesk):
+class TermAdmin(ReadOnlyAdmin):
     """Versions are added and read, never changed or deleted."""
 
     list_display = ("version", "published_at", "published_by_name", "accepted_count")
@@ -68,7 +62,10 @@ class TermAdmin(TermDesk):
             return self._page(request, form, is_preview=form.is_valid() and "preview" in request.POST)
         try:
             term = terms.publish(
-                form.cleaned_data["text"], after=form.cleaned_data["after"], by=cast("User", request.user)
+                form.cleaned_data["text"],
+                after=form.cleaned_data["after"],
+                by=cast("User", request.user),
+                request=request,
             )
         except terms.PublishRefusedError as refusal:
             form.add_error(None, str(refusal))
@@ -114,7 +111,7 @@ class AcceptedFilter(PeriodFilter):
     column = "at"
 
 
-class TermAcceptanceAdmin(TermDesk):
+class TermAcceptanceAdmin(ReadOnlyAdmin):
     """Who accepted which version, when and from where."""
 
     list_display = ("accepted_at", "person", "version", "address")
@@ -126,6 +123,7 @@ class TermAcceptanceAdmin(TermDesk):
     ordering = ("-pk",)
     sortable_by = ()
     paginator = CappedPaginator
+    change_list_template = "admin/accounts/capped_list.html"
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 

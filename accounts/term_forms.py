@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from .forms import OneTextInput, OneValueField
+from .forms import OneTextInput, OneValueField, OneValueInput
 from .models import Term
 
 #: Some ten pages: more nobody reads.
@@ -18,15 +18,8 @@ class OneHiddenInput(OneTextInput):
     input_type = "hidden"
 
 
-class OneTextarea(forms.Textarea):
-    """As ``OneTextInput``: what came more than once is not cut to its last."""
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        values = data.getlist(name)
-        return values if len(values) > 1 else super().value_from_datadict(data, files, name)
-
-    def format_value(self, value: Any) -> str | None:
-        return "\n".join(value) if isinstance(value, list) else super().format_value(value)
+class OneTextarea(OneValueInput, forms.Textarea):
+    pass
 
 
 class TermForm(forms.Form):

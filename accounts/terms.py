@@ -34,7 +34,7 @@ def draft() -> str:
     return newest.text if newest else render_to_string("accounts/term_draft.txt").strip()
 
 
-def publish(text: str, *, after: int, by: User | None) -> Term:
+def publish(text: str, *, after: int, by: User | None, request: HttpRequest | None = None) -> Term:
     """Make this the version that follows ``after`` (0: the first); from now on everybody is asked to accept it.
 
     Raises PublishRefusedError if somebody else published meanwhile, or if nothing would change.
@@ -46,7 +46,7 @@ def publish(text: str, *, after: int, by: User | None) -> Term:
         try:
             with transaction.atomic():
                 term = Term.objects.create(version=after + 1, text=text, published_by=by)
-                security.record(SecurityEvent.Kind.TERM_PUBLISHED, actor=by, detail=str(term))
+                security.record(SecurityEvent.Kind.TERM_PUBLISHED, actor=by, request=request, detail=str(term))
         except IntegrityError:
             pass  # at the same moment
         else:

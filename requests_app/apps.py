@@ -1,3 +1,5 @@
+"""The app of requests: what it gives the others when it starts, and what the staff's groups may do."""
+
 from __future__ import annotations
 
 from typing import Any

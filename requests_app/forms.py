@@ -323,7 +323,12 @@ class DecisionForm(forms.Form):
 class ReissueForm(forms.Form):
     """Why a credential is mailed again."""
 
-    note = TextField(label="Motivo da reemissão", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    note = TextField(
+        label="Motivo da reemissão",
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="A pessoa pode ler este texto, na cópia dos dados dela.",
+    )
     login = first_login()
     password = first_password()
 

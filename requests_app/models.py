@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.masking import masked_address
 from accounts.models import Employment, ProvisionalPassword, Unit, User
 
 
@@ -230,6 +231,10 @@ class AccessRequest(models.Model):
     @property
     def system(self) -> ExternalSystem:
         return self.user_type.system
+
+    @property
+    def masked_requester_email(self) -> str:
+        return masked_address(self.requester_email)
 
     @property
     def return_reason(self) -> str:

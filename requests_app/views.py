@@ -89,6 +89,7 @@ class RequestDetail(View):
         steps = notices.steps_of(access_request)
         context = {
             "access_request": access_request,
+            "is_mine": access_request.requester_id == request.user.pk,
             "steps": steps,
             "latest": steps[-1].event if steps else None,
             "may_cancel": workflow.may(request.user, access_request, Status.CANCELLED),

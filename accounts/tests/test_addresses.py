@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from accounts import addresses, directory, outbox, provisional, resets
 from accounts.admin import UserAdmin
+from accounts.directory import planning
 from accounts.models import MailStatus, OutgoingMail, SecurityEvent, User
 from requests_app.tests.factories import manager
 
@@ -87,6 +88,16 @@ def test_a_first_address_has_no_old_one_to_tell():
     assert event.detail == "sem e-mail → n***@tjms.jus.br"
 
 
+@pytest.mark.parametrize("old", ["", "velho@tjms.jus.br"])
+def test_the_whole_reason_is_kept_whatever_the_event_has_room_for(old):
+    person = UserFactory(email=old)
+    reason = "Ligou do ramal. " * 12 + "Fim."
+    addresses.correct(person, "novo@tjms.jus.br", by=manager(), reason=reason)
+    change = person.address_changes.get()
+    assert (change.old, change.reason) == (old, reason)
+    assert OutgoingMail.objects.count() == bool(old)
+
+
 def test_the_old_address_is_told_even_if_the_person_may_not_sign_in_meanwhile(smtp_sink):
     """Else two clicks would hide that somebody else receives the links."""
     person = UserFactory(email="velho@tjms.jus.br")
@@ -156,6 +167,17 @@ def test_asvs_16_2_a_cpf_in_the_reason_does_not_reach_the_log(client, caplog):
     event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EMAIL_CHANGED)
     assert "Disse o CPF ***" in event.detail
     assert person.cpf not in event.detail + caplog.text
+
+
+def test_a_reason_is_kept_without_cpf_and_addresses_and_fits_its_column(client):
+    person = EmploymentFactory(user__email="velho@tjms.jus.br").user
+    client.force_login(manager())
+    reason = f"CPF {person.cpf}, de maria@tjms.jus.br: ".ljust(189, "x") + person.cpf
+    assert correct_in_the_admin(client, person, "novo@tjms.jus.br", reason).status_code == 302
+    kept = person.address_changes.get().reason
+    assert kept.startswith(f"CPF {person.masked_cpf}, de m***@tjms.jus.br: x")
+    assert person.cpf not in kept
+    assert len(kept) == 200
 
 
 def test_an_address_that_came_back_before_the_mail_left_is_not_alarmed(smtp_sink):
@@ -310,8 +332,6 @@ def test_an_address_corrected_while_the_file_was_read_is_not_overwritten(tmp_pat
 
 
 def test_a_file_that_cannot_be_applied_tells_nobody(tmp_path, monkeypatch):
-    from accounts.directory import planning
-
     def refuse(*_arguments, **_named):
         raise planning.IntegrityError
 

@@ -44,7 +44,7 @@ def test_it_writes_what_the_persons_own_file_has_and_is_recorded(person, write):
     assert without_time(told) == without_time("".join(privacy.export(person)))
     assert "JOÃO D'ÁVILA" in told  # UTF-8, and no escapes
     event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EXPORTED)
-    assert (event.user, event.actor, event.detail) == (person, None, "linha de comando")
+    assert (event.user, event.actor, event.detail) == (person, None, "linha de comando, na tela: iniciada")
 
 
 def test_a_file_is_for_its_owner_alone(person, tmp_path):
@@ -54,6 +54,8 @@ def test_a_file_is_for_its_owner_alone(person, tmp_path):
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text(encoding="utf-8"))["cadastro"]["cpf"] == formatted(person.cpf)
+    event = SecurityEvent.objects.get(kind=SecurityEvent.Kind.EXPORTED)
+    assert (event.user, event.actor, event.detail) == (person, None, "linha de comando, em arquivo")
 
 
 def test_a_file_that_is_there_is_not_touched(person, tmp_path):
@@ -83,6 +85,7 @@ def test_no_half_of_a_file_is_left_behind(person, tmp_path, monkeypatch):
         run(person.cpf, "--output", str(tmp_path / "pessoa.json"))
 
     assert list(tmp_path.iterdir()) == []
+    assert not SecurityEvent.objects.exists()  # nothing was exported
 
 
 @pytest.mark.parametrize(

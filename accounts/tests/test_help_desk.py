@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from accounts import resets, throttle
+from accounts import resets, support, throttle
 from accounts.cpf import formatted
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent, Session, User
 from accounts.tasks import sweep
@@ -148,7 +148,26 @@ def test_the_page_says_that_a_provisional_password_has_lapsed(client, on_duty, p
 def test_the_page_says_that_too_many_tries_block_the_person(client, make_client, on_duty, person):
     lock_out(make_client(), person)
     until = timezone.localtime(throttle.blocked_until(throttle.SIGN_IN, person.cpf))
-    assert f"só depois de {until:%d/%m/%Y às %H:%M}" in client.get(place(person)).content.decode()
+    assert f"só depois de {until:%d/%m/%Y %H:%M}" in client.get(place(person)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        (throttle.CODE, "Houve códigos errados demais. Novo código só depois de {0}."),
+        (throttle.OLD_PASSWORD, "A senha atual foi digitada errada vezes demais. Nova tentativa só depois de {0}."),
+    ],
+)
+def test_the_page_says_which_other_tries_were_too_many(client, on_duty, person, limit, sentence):
+    somebody = EmploymentFactory().user
+    for _ in range(limit.free):
+        throttle.take(limit, somebody.cpf)
+    until = timezone.localtime(throttle.blocked_until(limit, somebody.cpf))
+
+    said_of = {who: client.get(place(who)).content.decode() for who in (somebody, person)}
+
+    expected = sentence.format(f"{until:%d/%m/%Y %H:%M}")
+    assert [expected in said_of[who] for who in (somebody, person)] == [True, False]
 
 
 def test_the_page_shows_the_last_ten_mails_with_the_servers_answer_masked(client, on_duty, person):
@@ -290,10 +309,8 @@ def test_somebody_who_is_not_there_is_a_404(client, act):
         assert client.post(f"{PEOPLE}{pk}/{act}/", CORRECTION).status_code == 404
 
 
-def test_who_becomes_staff_meanwhile_is_not_attended_to_any_more(client, on_duty, person, monkeypatch):
+def test_who_becomes_staff_meanwhile_is_not_attended_to_any_more(client, on_duty, person, monkeypatch, caplog):
     """The check that counts is made of the locked row."""
-    from accounts import support
-
     lock = support._locked
 
     def promote_and_lock(pk, act, by):
@@ -303,6 +320,7 @@ def test_who_becomes_staff_meanwhile_is_not_attended_to_any_more(client, on_duty
     monkeypatch.setattr(support, "_locked", promote_and_lock)
     response = press(client, person, "link")
     assert said(response) == [support.NOT_YOURS]
+    assert f"security REFUSED SEND_LINK person={person.pk} by={on_duty.pk}" in caplog.text
     assert not OutgoingMail.objects.exists()
 
 
@@ -395,10 +413,47 @@ def test_the_links_of_one_member_of_the_staff_are_limited(client, on_duty, monke
     assert said(press(client, first, "link")) == ["O link segue por e-mail em instantes."]
     [told] = said(press(client, second, "link"))
     assert "Aguarde 60 minutos" in told
+    event = SecurityEvent.objects.get(kind=Kind.THROTTLED, actor=on_duty)
+    assert (event.detail, event.typed_digest) == ("links enviados pela equipe", "")
     assert [mail.recipient for mail in OutgoingMail.objects.all()] == [first]
     client.force_login(analyst())
     press(client, second, "link")
     assert OutgoingMail.objects.count() == 2
+
+
+@pytest.mark.parametrize("act", ["desbloquear", "sessoes", "mostrar"])
+def test_asvs_2_4_1_what_one_member_of_the_staff_does_is_limited(client, make_client, on_duty, person, act):
+    make_client().force_login(person)
+    for _ in range(throttle.STAFF_ACTS.free - 1):
+        throttle.take(throttle.STAFF_ACTS, str(on_duty.pk))
+    before = traces(person)
+    assert press(client, person, act).status_code == 200
+    assert traces(person) != before
+    event = SecurityEvent.objects.get(kind=Kind.THROTTLED)
+    assert (event.actor, event.detail, event.typed_digest) == (on_duty, "atendimentos da equipe", "")
+
+    other = EmploymentFactory(user__email="outra@tjms.jus.br").user
+    make_client().force_login(other)
+    before = traces(other)
+    refused = press(client, other, act)
+    assert said(refused) == ["Muitas tentativas em pouco tempo. Aguarde 10 minutos e tente de novo."]
+    assert traces(other) == before
+    assert other.email not in refused.content.decode()
+
+    client.force_login(analyst())  # who is counted apart
+    assert press(client, other, act).status_code == 200
+    assert traces(other) != before
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_asvs_16_3_what_is_refused_to_one_of_the_staff_is_in_the_log(client, caplog, act):
+    by, person = plain_staff(), EmploymentFactory().user
+    client.force_login(by)
+    assert press(client, person, act).status_code == 403
+    [told] = [record for record in caplog.records if "REFUSED" in record.getMessage()]
+    assert (told.name, told.levelname) == ("accounts.security", "WARNING")
+    assert told.getMessage().endswith(f"person={person.pk} by={by.pk}")
+    assert person.cpf not in told.getMessage()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -488,7 +543,7 @@ def test_whole_cpf_and_address_stand_in_the_answer_to_the_post_alone_and_it_is_r
         assert person.email not in page
 
 
-@pytest.mark.parametrize("back", ["https://exemplo.com/", "//exemplo.com", "javascript:alert(1)", "/admin/"])
+@pytest.mark.parametrize("back", ["https://exemplo.com/", "//exemplo.com", "javascript:alert(1)", "home", "/admin/"])
 def test_the_way_back_leads_to_a_page_of_ours(client, on_duty, person, back):
     response = press(client, person, "mostrar", next=back)
     expected = back if back == "/admin/" else place(person)

@@ -30,7 +30,7 @@ def rows():
 MODELS = [RequestEvent, GrantEvent, SecurityEvent, TermAcceptance, Term]
 
 
-def test_every_table_of_events_is_guarded():
+def test_asvs_16_4_2_every_table_of_events_is_guarded():
     assert {rule.model for rule in history.RULES.values()} == set(MODELS)
 
 
@@ -40,19 +40,19 @@ def refused(act):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_an_update_is_refused(model, rows):
+def test_asvs_16_4_2_an_update_is_refused(model, rows):
     refused(lambda: model.objects.update(at=timezone.now()))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_single_row_cannot_be_saved_again(model, rows):
+def test_asvs_16_4_2_a_single_row_cannot_be_saved_again(model, rows):
     row = model.objects.first()
     row.at = timezone.now()
     refused(row.save)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_delete_is_refused(model, rows):
+def test_asvs_16_4_2_a_delete_is_refused(model, rows):
     count = model.objects.count()
     for act in (model.objects.all().delete, model.objects.first().delete):
         # A term that was accepted is kept from it before the database is asked.
@@ -72,14 +72,14 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_plain_sql_is_refused_too(model, rows):
+def test_asvs_16_4_2_plain_sql_is_refused_too(model, rows):
     connection.check_constraints()  # deferred ones would stop a TRUNCATE before our trigger does
     for statement in STATEMENTS[connection.vendor]:
         with pytest.raises(IntegrityError, match=history.REFUSAL), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement.format(table=model._meta.db_table))
 
 
-def test_security_events_may_be_deleted_once_they_are_old(settings):
+def test_asvs_16_4_security_events_may_be_deleted_once_they_are_old_and_not_before(settings):
     days = settings.SECURITY_EVENT_RETENTION_DAYS
     old = security.record(SecurityEvent.Kind.SIGNED_IN)
     young = security.record(SecurityEvent.Kind.SIGNED_OUT)

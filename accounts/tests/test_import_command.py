@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts import directory
 from accounts.models import Employment, User
 from accounts.tests.test_directory import EXAMPLE, PERSON, hr_file, person
 
@@ -69,6 +71,25 @@ def test_no_whole_cpf_is_printed(tmp_path: Path) -> None:
     for output in (run(file)[1], run(EXAMPLE)[1]):
         assert "Linhas recusadas: " in output
         assert not re.search(r"[0-9]{11}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", output)
+
+
+def test_fault_23_of_a_file_of_a_gigabyte_no_more_is_read_than_may_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "grande.csv"
+    with file.open("wb") as stream:
+        stream.truncate(1024**3)  # a hole: it takes no room on the disk
+
+    tracemalloc.start()
+    try:
+        status, output = run(file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert (status, output) == (
+        1,
+        "O arquivo passa de 200 MB. Confira se é o arquivo certo. Nada foi aplicado.\n",
+    )
+    assert peak < 2.5 * directory.MAX_BYTES
 
 
 def test_a_dry_run_prints_the_same_plan_and_writes_nothing() -> None:

@@ -253,7 +253,7 @@ def test_who_never_had_a_password_is_welcomed_and_creates_the_first_one(make_cli
 
     assert mail.message["Subject"] == "Primeiro acesso: crie a sua senha"
     assert "Primeiro acesso" in mail.text("html")
-    assert "criar a primeira" in mail.text()
+    assert "criar a sua primeira" in mail.text()
     assert response["Location"] == "/senha-alterada/"
     assert enters(make_client(), person, NEW)
 

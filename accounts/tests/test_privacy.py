@@ -93,9 +93,21 @@ def test_every_field_that_points_at_a_person_is_exported_or_left_out_for_a_reaso
 def test_every_column_of_the_person_is_in_the_registration_or_named_here():
     """The others: a number of ours, what opens the door, what is made of the name, and what the file says in words."""
     not_shown = {"id", "password", "search_name", "is_superuser", "must_change_password"}
+    shown = {
+        "name": "nome_civil",
+        "social_name": "nome_social",
+        "cpf": "cpf",
+        "email": "email",
+        "email_corrected_at": "email_corrigido_em",
+        "phone": "telefone",
+        "date_joined": "cadastro_em",
+        "last_login": "ultima_entrada",
+        "is_active": "pode_entrar",
+        "is_staff": "usa_a_administracao",
+    }
 
-    shown = len(privacy.REGISTRATION_LABELS) - 2  # "tem senha" and the groups are no columns
-    assert len(User._meta.concrete_fields) == shown + len(not_shown)
+    assert {field.name for field in User._meta.concrete_fields} == shown.keys() | not_shown
+    assert {*shown.values(), "tem_senha", "grupos"} == privacy.REGISTRATION_LABELS.keys()
 
 
 def test_each_section_says_something_of_somebody_of_whom_everything_is_kept(client, person):
@@ -297,6 +309,13 @@ def test_a_page_number_that_is_none_shows_a_page(client, person, page):
     assert client.get(f"{PAGE}eventos-de-seguranca/", {"page": page}).status_code == 200
 
 
+def test_the_page_says_what_is_not_on_it(client, person):
+    text = Page(client.get(PAGE)).text
+    assert "tudo o que o portal guarda" not in text
+    for words in ("contagens de tentativas", "registros técnicos do servidor", "o que você fez como equipe"):
+        assert words in text
+
+
 def test_an_empty_section_says_so(client, person):
     assert "Desligada." in Page(client.get(f"{PAGE}segundo-fator/")).text
 
@@ -326,7 +345,10 @@ def test_the_notice_says_how_long_things_are_really_kept(client, db, settings):
 
     text = notice(client)
 
-    for words in ("41 dias depois do envio", "207 dias", "17 minutos sem uso", "5 horas depois da entrada"):
+    for words in (
+        *("41 dias depois do envio", "207 dias", "17 minutos sem uso", "5 horas depois da entrada"),
+        *("Até 180 dias depois da última tentativa", "Registros técnicos do servidor", "Motivos e retiradas"),
+    ):
         assert words in text
     assert "art. 7º, III, e no art. 23" in text
 

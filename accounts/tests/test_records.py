@@ -74,7 +74,7 @@ def test_asvs_16_4_2_nobody_changes_them(client, address):
 
 
 # --- What a row says -------------------------------------------------------------------------------------------------
-def test_asvs_16_2_1_a_row_says_when_what_who_by_whom_from_where_and_how(client, reader):
+def test_a_row_says_when_what_who_by_whom_from_where_and_how(client, reader):
     person, by = UserFactory(name="MARIA DAS DORES"), UserFactory(name="ANA LISTA")
     event = record(Kind.UNLOCKED, user=person, actor=by, address="198.51.100.7", device=EDGE, detail="por telefone")
     shown = Page(client.get(RECORDS, {"q": "maria"})).text
@@ -99,7 +99,7 @@ def test_events_are_found_by_name_matricula_and_whole_cpf(client, reader):
     assert found(client, q="dores maria") == {hers.pk, done.pk}
     assert found(client, q=bond.matricula) == {hers.pk, done.pk}
     for typed in (bond.user.cpf, formatted(bond.user.cpf)):
-        assert found(client, q=typed) == {hers.pk, tried.pk}
+        assert found(client, q=typed) == {hers.pk, tried.pk, done.pk}
 
 
 def test_tries_at_a_cpf_that_the_portal_does_not_know_are_found_by_it(client, reader):
@@ -109,6 +109,22 @@ def test_tries_at_a_cpf_that_the_portal_does_not_know_are_found_by_it(client, re
     assert found(client, q=nobody) == {tried.pk}
 
 
+@pytest.mark.parametrize("listed", [["new", "old"], ["old", "new", "old"], ["new", "old", "new"]])
+def test_what_was_typed_before_a_change_of_keys_is_found_while_the_old_one_is_listed(client, reader, settings, listed):
+    keys = {"old": settings.SECRETS_KEYS[0], "new": "a-new-key-of-the-tests-and-of-nothing-else-0123456789"}
+    person, nobody = UserFactory(), cpf_of(900_001)
+    before = {cpf: record(Kind.SIGN_IN_FAILED, typed=cpf) for cpf in (person.cpf, nobody)}
+    record(Kind.SIGN_IN_FAILED, typed=cpf_of(900_002))
+
+    settings.SECRETS_KEYS = [keys[name] for name in listed]
+    after = {cpf: record(Kind.SIGN_IN_FAILED, typed=cpf) for cpf in (person.cpf, nobody)}
+
+    assert found(client, q=nobody) == {before[nobody].pk, after[nobody].pk}
+    assert found(client, pessoa=person.pk) == {before[person.cpf].pk, after[person.cpf].pk}
+    settings.SECRETS_KEYS = [keys["new"]]
+    assert before[nobody].pk not in found(client, q=nobody)
+
+
 def test_events_are_found_by_address(client, reader):
     four, six = record(address="198.51.100.7"), record(address="2001:db8::7")
     record(address="198.51.100.70")
@@ -116,11 +132,22 @@ def test_events_are_found_by_address(client, reader):
     assert found(client, q="2001:0DB8:0::7") == {six.pk}
 
 
-@pytest.mark.parametrize("query", ["\0", "%", "_", "' OR 1=1 --", "x" * 5000, "²", "999.999.999.999", "😀"])
+@pytest.mark.parametrize(
+    "query", ["' OR 1=1 --", "m%ria", "m_ria", "x" * 5000, "²", "999.999.999.999", "198.51.100.7%", "arma"]
+)
 def test_fault_21_any_text_is_harmless_and_finds_nothing_that_it_does_not_name(client, reader, query):
-    record(user=UserFactory(name="MARIA"))
-    response = client.get(RECORDS, {"q": query})
-    assert response.status_code == 200
+    record(user=EmploymentFactory(user__name="MARIA", matricula="810").user, address="198.51.100.7")
+    assert found(client, q=query) == set()
+
+
+@pytest.mark.parametrize("query", ["%", "_", "'", "😀", "٣" * 11])
+def test_a_search_without_a_letter_or_a_digit_asks_nothing(client, reader, query):
+    events = {record(user=UserFactory()).pk, record(Kind.SIGN_IN_FAILED).pk}
+    assert events <= found(client, q=query)
+
+
+def test_fault_21_a_search_that_no_database_takes_is_told(client, reader):
+    assert "Caracteres nulos" in Page(client.get(RECORDS, {"q": "maria\0"})).text
 
 
 def test_the_persons_page_leads_to_what_happened_to_them_and_was_tried_at_their_cpf(client, reader):
@@ -154,7 +181,7 @@ def test_events_are_filtered_by_kind_result_and_period(client, reader):
 
 def test_every_kind_of_refusal_is_one_in_the_filter():
     """By name, so that a new kind is not forgotten."""
-    named = {kind for kind in Kind if kind.value.endswith(("_FAILED", "_REFUSED", "_NOT_SENT"))}
+    named = {kind for kind in Kind if kind.value.endswith(("_FAILED", "_REFUSED", "_NOT_SENT", "_LAPSED"))}
     assert named <= REFUSALS
 
 

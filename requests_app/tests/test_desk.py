@@ -155,9 +155,22 @@ def test_the_queue_is_searched_by_protocol_whole_or_in_part(client, three):
     assert len(shown(client.get(QUEUE, {"q": request.protocol[:5]}))) == 3
 
 
-@pytest.mark.parametrize("query", ["\0", "a" * 3000, "²", "٣"])
-def test_fault_21_any_other_text_is_harmless(client, three, query):
-    assert client.get(QUEUE, {"q": query}).status_code == 200
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("a" * 3000, set()),
+        ("m%ria", set()),
+        ("' OR 1=1 --", set()),
+        ("maria²", set()),
+        ("joão;", {"joao"}),
+    ],
+)
+def test_fault_21_any_other_text_is_harmless_and_finds_nothing_that_it_does_not_name(client, three, query, found):
+    assert set(shown(client.get(QUEUE, {"q": query}))) == {three[key].protocol for key in found}
+
+
+def test_fault_21_a_search_that_no_database_takes_is_told(client, three):
+    assert "Caracteres nulos" in Page(client.get(QUEUE, {"q": "joão\0"})).text
 
 
 def test_three_rows_of_the_queue_cost_as_many_queries_as_one(client, decider):
@@ -188,11 +201,12 @@ def test_opening_one_shows_who_asks_what_for_whom_and_its_history(client, decide
     text = text_of(page.one(id="content-main"))
     for fact in (
         *("Em análise com Ana Lista", "BNMP 2.0", "Consulta", "Atendimento no balcão."),
-        *("Quem Pede", "Chefe de Cartório", requester.email, requester.phone),
+        *("Quem Pede", "Chefe de Cartório", requester.masked_email, requester.phone),
         *("João da Silva", "081135", "Oficial de Justiça", str(bond.unit), bond.user.masked_email),
         *("SEEU – Servidor · Ativo", earlier.protocol, "Conferir a portaria."),
     ):
         assert fact in text, fact
+    assert requester.email not in text
     assert page.one("a", href=screen(earlier))
     [history] = page.all("table", class_="desk-history")
     rows = [text_of(row) for row in walk(history) if row.name == "tr"]
@@ -221,6 +235,14 @@ def test_the_screen_offers_what_the_table_allows(client, decider, status, expect
     page = Page(client.get(screen(request_in(status))))
     assert buttons(page) == expected
     assert ("Não há nada a decidir nesta solicitação." in page.text) is (not expected)
+
+
+def test_no_whole_address_stands_on_the_page_of_who_asks_for_themselves(client, decider):
+    bond = EmploymentFactory(user__email="quem.pede@tjms.jus.br")
+    request = filed(requester=bond.user, bond=bond)
+    page = client.get(screen(request)).content.decode()
+    assert page.count("q***@tjms.jus.br") == 2
+    assert "quem.pede@" not in page
 
 
 def test_script_in_what_people_wrote_is_shown_as_text(client, decider):

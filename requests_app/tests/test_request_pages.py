@@ -134,7 +134,7 @@ def four(person):
         ("   ", {"joao", "ana", "maria", "jose"}),
     ],
 )
-def test_fault_21_the_list_is_searched_by_name_or_matricula(client, four, query, found):
+def test_fault_21_the_list_is_searched_by_name_or_matricula_and_signs_find_nothing_else(client, four, query, found):
     response = client.get(LIST, {"q": query})
     assert set(protocols_on(response)) == {four[key].protocol for key in found}
     assert SCRIPT not in response.content.decode()
@@ -210,7 +210,6 @@ def test_requester_and_beneficiary_see_the_request_and_its_history(client):
         page = Page(client.get(address(request)))
         for fact in (
             request.requester_name,
-            request.requester_email,
             request.beneficiary_name,
             f"Matrícula {request.beneficiary_matricula}",
             request.user_type.name,
@@ -225,6 +224,15 @@ def test_requester_and_beneficiary_see_the_request_and_its_history(client):
             "Pedido enviado",
             "Devolvida para correção",
         ]
+
+
+def test_the_requesters_address_and_telephone_are_not_the_beneficiarys_to_read(client):
+    request = returned()
+    assert request.requester != request.beneficiary
+    for person, sees in ((request.requester, True), (request.beneficiary, False)):
+        client.force_login(person)
+        page = client.get(address(request)).content.decode()
+        assert [request.requester_email in page, request.requester_phone in page] == [sees, sees]
 
 
 @pytest.mark.parametrize("step", ["", "corrigir/", "cancelar/"])

@@ -24,7 +24,7 @@ class Typed:
 
 def give(request: AccessRequest, by: User | None, *, renew_password: bool, typed: Typed | None) -> None:
     """Give what was asked, and owe the beneficiary the mail that says how to get in."""
-    beneficiary = User.objects.select_for_update(of=("self",), no_key=True).get(pk=request.beneficiary_id)
+    beneficiary = User.objects.locked(request.beneficiary_id)
     grant = AccessGrant.objects.create(
         request=request, user=beneficiary, user_type=request.user_type, unit=request.unit
     )
@@ -75,7 +75,7 @@ def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> Acce
     sentence for the person.
     """
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
-    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=grant.user_id)
+    user = User.objects.locked(grant.user_id)
     if refusal := _why_not_reissue(by, grant):
         raise MoveRefusedError(refusal)
     if not can_be_read(note):
@@ -98,7 +98,7 @@ def send_again(mail: OutgoingMail, by: User) -> None:
     """
     before = GrantEvent.objects.get(pk=mail.object_id)
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=before.grant_id)
-    user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=grant.user_id)
+    user = User.objects.locked(grant.user_id)
     if refusal := _why_not_reissue(by, grant):
         raise outbox.RetryRefusedError(refusal)
     password = None if user.has_chosen_password else provisional.issue(user, by=by, renew=_nobody_has_it(user))

@@ -6,7 +6,7 @@ const lengthOf = (text) => [...text.normalize("NFC")].length;
 const characters = (count) => `${count} ${count === 1 ? "caractere" : "caracteres"}`;
 
 function aboutLength(length, least) {
-  if (length >= least) return `${characters(length)}: o tamanho é suficiente.`;
+  if (length >= least) return `${characters(length)}: o tamanho basta. O resto é conferido no envio.`;
   const left = least - length;
   return `${length} de ${least} caracteres. ${left === 1 ? "Falta" : "Faltam"} ${left}.`;
 }

@@ -31,7 +31,8 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError("Nenhuma pessoa com este CPF está no portal.")
         if options["output"] is None:
-            _record(user)
+            # Before: half of it on a screen has been read, too.
+            _record(user, "linha de comando, na tela: iniciada")
             for piece in privacy.export(user):
                 self.stdout.write(piece, ending="")
         else:
@@ -39,8 +40,8 @@ class Command(BaseCommand):
             self.stderr.write(f"Gravado em {options['output']}. Entregue só à própria pessoa e apague depois.")
 
 
-def _record(user: User) -> None:
-    security.record(SecurityEvent.Kind.EXPORTED, user=user, detail="linha de comando")
+def _record(user: User, how: str) -> None:
+    security.record(SecurityEvent.Kind.EXPORTED, user=user, detail=how)
 
 
 def write_new(path: Path, user: User) -> None:
@@ -53,8 +54,8 @@ def write_new(path: Path, user: User) -> None:
         raise CommandError(f"{path} não pôde ser criado: {problem.strerror}.") from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            _record(user)
             file.writelines(privacy.export(user))
+            _record(user, "linha de comando, em arquivo")
     except BaseException:
         path.unlink()
         raise
