@@ -68,9 +68,13 @@ def second_factor(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security)
+@register(Tags.security, deploy=True)
 def breached_passwords(**_kwargs: Any) -> list[CheckMessage]:
-    """A rule that somebody counts on must not be off unseen."""
+    """A rule that somebody counts on must not be off unseen.
+
+    Said where the web server starts, and by no other command: machines without one need no such file, and the last
+    ways in must not depend on it.
+    """
     if not settings.BREACHED_PASSWORDS_FILE:
         return []
     try:
@@ -82,10 +86,10 @@ def breached_passwords(**_kwargs: Any) -> list[CheckMessage]:
     else:
         return []
     return [
-        Error(
+        checks.Warning(
             f"BREACHED_PASSWORDS_FILE não serve. {why}",
             hint="Veja “Breached passwords” em deploy/README.md, ou tire a variável.",
-            id="portal.E007",
+            id="portal.W007",
         )
     ]
 

@@ -60,7 +60,8 @@ if PORTAL_DEMO:
 # --- Keys -----------------------------------------------------------------------------------------------------------
 SECRET_KEY = text("SECRET_KEY")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", "")
-#: Newest first. Encrypts what must be stored and derives provisional passwords (``accounts.secret_keys``).
+#: The first encrypts what must be stored and derives provisional passwords, each reads (``accounts.secret_keys``); the
+#: last makes the digests of what was typed (``accounts.security``).
 SECRETS_KEYS = words("SECRETS_KEY")
 for key in (SECRET_KEY, *SECRETS_KEYS):
     if len(key) < 32:  # noqa: PLR2004 - 32 characters: 128 bits in hexadecimal, the least that is worth a key
@@ -252,7 +253,7 @@ if BOUNCE_MAILBOX and not is_mailbox(BOUNCE_MAILBOX):
 EMAIL_TIMEOUT = 10
 #: Days that a mail's row is kept once it went out or was replaced; twice as many where it could not be delivered.
 MAIL_RETENTION_DAYS = number("MAIL_RETENTION_DAYS", 366, least=30, most=3660)
-#: Domains of the addresses that a requester may give for the status mails.
+#: Domains of the addresses that a requester may give for the status mails, and staff with "Corrigir e-mail".
 INSTITUTIONAL_DOMAINS = [word.lower() for word in words("INSTITUTIONAL_DOMAINS", "tjms.jus.br")]
 #: Days that a provisional password is good, from the moment the mail server took the mail.
 PROVISIONAL_PASSWORD_DAYS = 7

@@ -4,13 +4,15 @@ A test that holds a line begins with its code: ``test_asvs_6_2_1_…``, ``test_n
 ``test_owasp_same_message_…``. One name may carry several: ``test_asvs_3_3_1_and_3_4_1_…``,
 ``test_asvs_3_4_3_to_6_…``, ``test_fault_13_and_asvs_6_4_3_…``.
 
-``python -m bnmp_portal.standards`` writes the table; a test compares.
+``python -m bnmp_portal.standards`` writes the table; a test compares. With a code, such as ``asvs_6_2_1`` or ``6.2.1``,
+it prints every test of that line, as pytest takes it.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "SECURITY.md"
 TESTED = ("accounts", "requests_app", "bnmp_portal")
 BEGIN, END = "<!-- standards: begin -->", "<!-- standards: end -->"
-#: So many names of one line stand in the table; how to find the others is written above it.
+#: So many names of one line stand in the table; ``names_of`` gives all.
 SHOWN = 3
 
 
@@ -28,13 +30,14 @@ class Line:
     """What one line asks.
 
     ``code`` as tests write it. ``held_by``: codes of lines whose tests hold this one too. ``instead``: why there is no
-    test.
+    test. ``besides``: what of it the tests do not hold, and why.
     """
 
     code: str
     words: str
     held_by: tuple[str, ...] = ()
     instead: str = ""
+    besides: str = ""
 
     @property
     def name(self) -> str:
@@ -64,6 +67,8 @@ class UnknownCodeError(Exception):
 
 
 CERTIFICATES = "There is no sign-in by certificate yet; its page says so and takes nothing. The line belongs to it."
+
+NO_EXPORTS = "The portal writes no spreadsheet, so no test is about formulas in one."
 
 OWASP = (
     Line("owasp_same_message", "the same message for known and unknown accounts", ("asvs_6_3_8",)),
@@ -169,7 +174,11 @@ FAULTS = (
     Line("fault_18", "the decision trusts the form's body"),
     Line("fault_19", "a state-changing view by GET, or without the permission (enigma)"),
     Line("fault_20", "another person's request is readable, or its existence is"),
-    Line("fault_21", "signs in search, formulas in exports, CR/LF in a name that reaches a header"),
+    Line(
+        "fault_21",
+        "signs in search, formulas in exports, CR/LF in a name that reaches a header",
+        besides=NO_EXPORTS,
+    ),
     Line("fault_22", "the second factor's code, or a recovery code, used twice"),
     Line("fault_23", "files: 200 MB, NUL bytes, a zip, an XLSX named .csv, a header without rows"),
 )
@@ -254,10 +263,20 @@ def table(lines: Iterable[Line], found: Iterable[Test]) -> str:
         shown = [f"`{test.name}` ([{Path(test.path).stem}]({test.path}))" for test in held[:SHOWN]]
         if len(held) > SHOWN:
             shown.append(f"and {len(held) - SHOWN} more")
-        if line.instead:
-            shown.append(line.instead)
+        shown += [sentence for sentence in (line.instead, line.besides) if sentence]
         rows.append(f"| {line.name} | {line.words} | {'<br>'.join(shown)} |")
     return "\n".join(rows)
+
+
+def names_of(code: str) -> list[str]:
+    """All tests of one line, as pytest takes them; ``code`` as tests or people write it.
+
+    Raises UnknownCodeError if no line has it.
+    """
+    for line in LINES.values():
+        if code.strip("§ ") in {line.code, line.name.strip("§ ")}:
+            return [f"{test.path}::{test.name}" for test in holders(line, tests())]
+    raise UnknownCodeError(f"{code}: no line of the standards has this code")
 
 
 def chapter() -> str:
@@ -276,5 +295,16 @@ def written(document: str) -> str:
     return before + chapter() + after
 
 
+def main(codes: list[str]) -> None:
+    """Write the table; or, where codes are given, print the tests of those lines."""
+    if not codes:
+        DOCUMENT.write_text(written(DOCUMENT.read_text()))
+        return
+    try:
+        sys.stdout.writelines(f"{name}\n" for code in codes for name in names_of(code))
+    except UnknownCodeError as error:
+        raise SystemExit(str(error)) from None
+
+
 if __name__ == "__main__":
-    DOCUMENT.write_text(written(DOCUMENT.read_text()))
+    main(sys.argv[1:])

@@ -9,13 +9,15 @@ import re
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlencode
 
 import pytest
+from django.apps import apps
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.db import OperationalError
 
 from accounts.tests.captcha_solver import solve
-from accounts.tests.factories import UserFactory, cpf_of
+from accounts.tests.factories import PASSWORD, UserFactory, cpf_of
 from requests_app.tests.factories import superuser
 
 from . import proxy, services
@@ -34,15 +36,15 @@ def directives(policy):
     return {name: set(sources) for name, *sources in (part.split() for part in policy.split(";") if part.strip())}
 
 
-def assert_is_guarded(response):
-    """``response``: Django's, or that of nginx as http.client gives it."""
+def assert_is_guarded(response, *, by_https=None):
+    """``response``: Django's, or that of nginx as http.client gives it; of that one somebody must say how it came."""
     headers = response.headers
     policy = directives(headers["Content-Security-Policy"])
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == {"'none'"}
     assert "unsafe" not in headers["Content-Security-Policy"]
     # Without https no browser believes the promise of https, and Django does not make it there.
-    asked_by = getattr(response, "wsgi_request", None)
-    assert headers.get("Strict-Transport-Security") == (YEAR if asked_by is None or asked_by.is_secure() else None)
+    by_https = response.wsgi_request.is_secure() if by_https is None else by_https
+    assert headers.get("Strict-Transport-Security") == (YEAR if by_https else None)
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] in {"same-origin", "no-referrer"}
@@ -76,6 +78,13 @@ def of_a_person(address):
     return ask
 
 
+def own_data(client):
+    client.force_login(UserFactory())
+    response = client.post("/conta/meus-dados/arquivo/", secure=True)
+    assert response.streaming
+    return response
+
+
 def static_file(**more):
     def ask(client):
         response = client.get(staticfiles_storage.url("css/portal.css"), secure=True, **more)
@@ -103,6 +112,7 @@ ANSWERS = {
     "the administration": (of_staff("/admin/"), 200),
     "a list of the administration": (of_staff("/admin/accounts/user/"), 200),
     "JSON": (of_a_person("/pessoas/busca/?q=ana"), 200),
+    "a download that streams": (own_data, 200),
     "the captcha's challenge": (get("/captcha/challenge/"), 200),
     "health": (get("/health/live"), 200),
     "readiness": (get("/health/ready"), 200),
@@ -147,13 +157,22 @@ def test_asvs_3_4_3_to_6_an_error_is_guarded_too(client, db, monkeypatch, proble
     assert_is_guarded(response)
 
 
+def everything():
+    """All rows of all tables."""
+    return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in apps.get_models()}
+
+
 @pytest.mark.parametrize("method", ["options", "trace", "put", "patch", "delete", "head", "propfind", "x" * 40])
 @pytest.mark.parametrize("address", ["/", "/entrar/", "/esqueci-a-senha/", "/redefinir-senha/nova/", "/admin/"])
 def test_a_method_that_no_page_has_changes_nothing_and_tells_nothing(client, db, method, address):
-    sent = {"username": NOBODY, "password": "segredo-no-corpo"}
+    person = UserFactory()  # and what is sent would sign in, or ask for a link, if it were posted
+    sent = {"username": person.cpf, "password": PASSWORD, "cpf": person.cpf, "captcha": solve(), "x": "segredo"}
+    form = {"content_type": "application/x-www-form-urlencoded", "HTTP_COOKIE": "session=segredo-no-cookie"}
+    before = everything()
 
-    response = client.generic(method.upper(), address, str(sent), secure=True, HTTP_COOKIE="session=segredo-no-cookie")
+    response = client.generic(method.upper(), address, urlencode(sent), secure=True, **form)
 
+    assert everything() == before
     assert response.status_code in {200, 302, 403, 405, 410}
     assert "segredo" not in response.content.decode()
     assert_is_guarded(response)
@@ -177,19 +196,23 @@ class Portal(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def nginx(tmp_path):
-    """The site as it ships before a portal; returns ``ask(method, path, body)`` and a way to take the portal away."""
+    """The site as it ships before a portal; returns ``ask(method, path, body, by_https)`` and a way to take it away."""
     if not services.NGINX:
         pytest.skip("nginx is missing; `make test` installs it")
     portal = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
     threading.Thread(target=portal.serve_forever, daemon=True).start()
-    port = services.free_port()
+    plain, port = services.free_port(), services.free_port()
     proxy.make_certificate(tmp_path)
-    site = proxy.site(tmp_path, http=services.free_port(), https=port, web_servers=(portal.server_port,))
+    site = proxy.site(tmp_path, http=plain, https=port, web_servers=(portal.server_port,))
     process = proxy.start(proxy.configuration(tmp_path, site))
     trust = ssl.create_default_context(cafile=str(tmp_path / "fullchain.pem"))
 
-    def ask(method, path, body=None):
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trust)
+    def ask(method, path, body=None, *, by_https=True):
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trust)
+            if by_https
+            else http.client.HTTPConnection("127.0.0.1", plain, timeout=20)
+        )
         connection.request(method, path, body)
         response = connection.getresponse()
         response.body = response.read().decode()
@@ -217,11 +240,24 @@ def test_asvs_3_4_1_and_3_4_3_to_6_what_nginx_answers_by_itself_is_guarded_too(n
 
     assert [answer.status for answer in (refused, too_big, traced, away)] == [403, 413, 405, 503]
     for answer in (refused, too_big, traced, away):
-        assert_is_guarded(answer)
+        assert_is_guarded(answer, by_https=True)
         assert answer.headers["Cache-Control"] == "no-store"
         assert "nginx/" not in answer.headers["Server"]
     assert away.headers["Retry-After"] == "30"
     assert "Retry-After" not in refused.headers
+
+
+def test_asvs_3_4_3_to_6_the_way_from_http_to_https_is_guarded_too(nginx):
+    led_on = nginx("GET", "/entrar/?next=/conta/", by_https=False)
+    refused = nginx("GET", "/" + "x" * 40_000, by_https=False)
+
+    assert (led_on.status, led_on.headers["Location"]) == (301, "https://sistemas.tjms.jus.br/entrar/?next=/conta/")
+    assert refused.status == 414
+    for answer in (led_on, refused):
+        assert_is_guarded(answer, by_https=False)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Server"] == "nginx"
+        assert "nginx/" not in answer.body
 
 
 def test_nginx_adds_nothing_to_what_the_portal_answers(nginx):

@@ -187,8 +187,16 @@ def test_a_machine_that_has_the_new_key_as_a_fallback_takes_what_another_one_sig
 
 
 # --- SECRETS_KEY ----------------------------------------------------------------------------------------------------
+#: What the manual has somebody with several machines put in, one after the other, before the old key goes.
+FIRST, SECOND = f"{OLD_SECRETS},{NEW_SECRETS},{OLD_SECRETS}", f"{NEW_SECRETS},{OLD_SECRETS}"
+
+
 @pytest.fixture
 def owed_credential():
+    return approved_person()
+
+
+def approved_person():
     """Somebody whose provisional password is promised and not mailed yet."""
     bond = EmploymentFactory(user__password=make_password(None))
     request = workflow.file(unsaved_request(bond=bond))
@@ -205,7 +213,7 @@ def password_in(smtp_sink, person) -> str:
 def test_a_credential_owed_under_the_old_key_goes_out_under_the_new_one_with_a_password_that_works(
     web, send_mail, smtp_sink, owed_credential
 ):
-    both = {"SECRETS_KEY": f"{NEW_SECRETS},{OLD_SECRETS}"}
+    both = {"SECRETS_KEY": SECOND}
 
     send_mail(**both)
 
@@ -227,12 +235,23 @@ def test_a_credential_whose_key_was_taken_out_is_not_mailed_and_says_why(send_ma
     assert ProvisionalPassword.objects.get().set_at is None
 
 
-def test_a_new_secrets_key_in_front_frees_nobody_who_is_locked_out(web):
+def test_what_a_machine_of_the_second_step_promised_one_of_the_first_mails(web, send_mail, smtp_sink, settings):
+    settings.SECRETS_KEYS = SECOND.split(",")  # it decides the request with the new key
+    person = approved_person()
+
+    send_mail(SECRETS_KEY=FIRST)
+
+    with web(SECRETS_KEY=SECOND):
+        assert signs_in(person.cpf, password_in(smtp_sink, person))
+
+
+@pytest.mark.parametrize("keys", [FIRST, SECOND], ids=["first step", "second step"])
+def test_no_step_to_a_new_secrets_key_frees_somebody_who_is_locked_out(web, keys):
     person = UserFactory()
     with web():
         for _ in range(5):
             assert not signs_in(person.cpf, "um chute qualquer")
 
-    with web(SECRETS_KEY=f"{NEW_SECRETS},{OLD_SECRETS}"):
+    with web(SECRETS_KEY=keys):
         assert not signs_in(person.cpf, PASSWORD)
         assert signs_in(UserFactory().cpf, PASSWORD)

@@ -348,6 +348,18 @@ def test_the_example_of_a_production_installation_passes_every_check():
     assert passed.returncode == 0, passed.stderr
 
 
+def test_a_breach_file_that_is_gone_keeps_the_web_server_from_starting_and_nothing_else():
+    """As portal-web.service asks before it starts, and as every other command does."""
+    gone = with_changes(BREACHED_PASSWORDS_FILE="/does/not/exist")
+
+    refused = start("manage.py", "check", "--deploy", "--fail-level", "WARNING", **gone)
+    other = start("manage.py", "check", **gone)
+
+    assert refused.returncode != 0
+    assert "portal.W007" in refused.stderr
+    assert other.returncode == 0, other.stderr
+
+
 @pytest.mark.parametrize(
     ("public", "private"),
     [(TEST_PUBLIC_KEY, TEST_PRIVATE_KEY), (TEST_PUBLIC_KEY, "a-real-one"), ("a-real-one", TEST_PRIVATE_KEY)],
@@ -366,6 +378,7 @@ def test_googles_test_keys_are_refused_everywhere(public, private):
         ("EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend", "portal.W003"),
         ("PORTAL_DEMO", True, "portal.E004"),
         ("STAFF_MFA", False, "portal.W006"),
+        ("BREACHED_PASSWORDS_FILE", "/does/not/exist", "portal.W007"),
     ],
 )
 def test_what_must_not_be_in_production_is_found(production, name, value, code):

@@ -24,6 +24,28 @@ def test_every_line_has_a_test_or_a_sentence_and_not_both(line, found):
     assert bool(standards.holders(line, found)) != bool(line.instead)
 
 
+def test_what_the_tests_of_a_line_do_not_hold_is_said_beside_them(found):
+    row = standards.table([LINES["fault_21"]], found).splitlines()[-1]
+
+    assert "`test_fault_21_" in row
+    assert row.endswith(f"<br>{standards.NO_EXPORTS} |")
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_every_test_of_a_line_is_named_by_its_code(line, found, capsys):
+    """Also those that carry several codes, or hold a line that leans on theirs: ``grep`` would not find them."""
+    expected = [f"{test.path}::{test.name}" for test in standards.holders(line, found)]
+
+    for code in (line.code, line.name):
+        standards.main([code])
+        assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_a_code_that_no_line_has_is_told():
+    with pytest.raises(SystemExit, match=r"^6\.2\.99: no line"):
+        standards.main(["6.2.99"])
+
+
 def test_a_line_leans_on_lines_that_are_there():
     assert {code for line in LINES.values() for code in line.held_by} <= LINES.keys()
 
