@@ -57,6 +57,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     """Ends what a thread or a killed process left open, so that the test database can be dropped."""
     yield
     if connection.vendor == "postgresql":
+        connection.close()  # the one at hand may have been ended by a test that takes the server away
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
