@@ -14,7 +14,7 @@ help:
 	echo "make run [PORT=8000]  inicia o portal com dados de exemplo; Ctrl-C encerra"
 	echo "make test             instala o que falta e executa todos os testes"
 	echo "make faults           derruba cada parte do portal em pleno uso e confere se algo se perdeu (meia hora)"
-	echo "make timing           mede se o tempo das respostas diz quem está cadastrado (meia hora, máquina sem uso)"
+	echo "make timing           mede se o tempo das respostas diz quem está cadastrado (uma hora, máquina sem uso)"
 	echo "make fuzz             envia 10.000 entradas geradas a cada endereço (FUZZ_EXAMPLES; horas)"
 	echo "make standards        refaz a tabela das normas em SECURITY.md, a partir dos testes"
 	echo "make check            formatação, lint, tipos, importações, migrações, configuração de produção"
