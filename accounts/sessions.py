@@ -78,10 +78,6 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls) -> type[Session]:
         return Session
 
-    @classmethod
-    def clear_expired(cls) -> None:
-        over().delete()
-
     def _get_session_from_db(self) -> Session | None:
         self.row = alive().filter(session_key=digest(self.session_key or "")).first()
         if self.row is None:

@@ -197,8 +197,8 @@ def _of_owner(owner: str, limits: Iterable[Limit]) -> QuerySet[ThrottleCount]:
 
 def blocked_until(limit: Limit, owner: str) -> datetime | None:
     """When the last wait of this owner's tries ends, on any device; None where none waits."""
-    waiting = _of_owner(owner, [limit]).filter(blocked_until__gt=timezone.now())
-    latest: datetime | None = waiting.aggregate(latest=Max("blocked_until"))["latest"]
+    held = _of_owner(owner, [limit]).filter(blocked_until__gt=timezone.now())
+    latest: datetime | None = held.aggregate(latest=Max("blocked_until"))["latest"]
     return latest
 
 
