@@ -1,0 +1,106 @@
+"""The accesses that requests gave, and their history."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ProvisionalPassword, Unit, User
+
+from .catalogue import UserType
+from .requests import AccessRequest
+
+
+class GrantStatus(models.TextChoices):
+    ACTIVE = "ACTIVE", "Ativo"
+    SUSPENDED = "SUSPENDED", "Suspenso"
+    TO_REVOKE = "TO_REVOKE", "A revogar"
+    REVOKED = "REVOKED", "Revogado"
+    EXPIRED = "EXPIRED", "Vencido"
+
+
+LIVE_GRANT = (GrantStatus.ACTIVE, GrantStatus.SUSPENDED, GrantStatus.TO_REVOKE)
+
+
+class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
+    def live(self) -> AccessGrantQuerySet:
+        return self.filter(status__in=LIVE_GRANT)
+
+
+class AccessGrant(models.Model):
+    """What a completed request gave. ``status`` is written only by ``workflow``."""
+
+    request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant", verbose_name="solicitação")
+    user = models.ForeignKey(User, models.PROTECT, related_name="grants", verbose_name="pessoa")
+    user_type = models.ForeignKey(UserType, models.PROTECT, related_name="grants", verbose_name="tipo de usuário")
+    unit = models.ForeignKey(Unit, models.PROTECT, null=True, related_name="grants", verbose_name="unidade")
+    status = models.CharField("situação", max_length=10, choices=GrantStatus, default=GrantStatus.ACTIVE)
+    granted_at = models.DateTimeField("desde", default=timezone.now)
+
+    objects = AccessGrantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "acesso"
+        verbose_name_plural = "acessos"
+        ordering = ("-pk",)
+        constraints = (
+            models.CheckConstraint(name="access_grant_known_status", condition=Q(status__in=GrantStatus.values)),
+            models.UniqueConstraint(
+                name="access_grant_one_live_per_user_type",
+                fields=("user", "user_type"),
+                condition=Q(status__in=LIVE_GRANT, unit=None),
+            ),
+            models.UniqueConstraint(
+                name="access_grant_one_live_per_user_type_and_unit",
+                fields=("user", "user_type", "unit"),
+                condition=Q(status__in=LIVE_GRANT, unit__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"acesso {self.pk}"
+
+
+class GrantEvent(models.Model):
+    """The history of an access. Append-only."""
+
+    grant = models.ForeignKey(AccessGrant, models.PROTECT, related_name="events", verbose_name="acesso")
+    from_status = models.CharField("de", max_length=10, choices=GrantStatus, blank=True)
+    to_status = models.CharField("para", max_length=10, choices=GrantStatus)
+    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name="quem")
+    note = models.TextField("motivo", blank=True)
+    #: The password that the mail about this event carries; null where the person keeps their own.
+    provisional_password = models.ForeignKey(ProvisionalPassword, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField("quando", default=timezone.now)
+
+    class Meta:
+        verbose_name = "andamento do acesso"
+        verbose_name_plural = "andamentos dos acessos"
+        ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                name="grant_event_known_statuses",
+                condition=Q(to_status__in=GrantStatus.values)
+                & (Q(from_status="") | Q(from_status__in=GrantStatus.values)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.grant_id}: {self.from_status} > {self.to_status}"
+
+
+class TypedCredential(models.Model):
+    """The login and first password of an account that an analyst made by hand in the other system."""
+
+    event = models.OneToOneField(GrantEvent, models.PROTECT, related_name="typed_credential")
+    login = models.CharField("login", max_length=150)
+    #: Encrypted; erased as soon as the mail that carries it is settled.
+    password = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "credencial digitada"
+        verbose_name_plural = "credenciais digitadas"
+
+    def __str__(self) -> str:
+        return f"credencial digitada {self.pk}"
