@@ -19,6 +19,8 @@ class RequestsConfig(AppConfig):
 
         history.append_only(models.RequestEvent)
         history.append_only(models.GrantEvent)
+        history.append_only(models.InternalNote)
+        history.append_only(models.CatalogueChange)
         emails.register(credential_again=workflow.send_again)
         privacy.register_own()
         housekeeping.CHORES["Solicitações devolvidas cujo prazo passou, expiradas"] = workflow.expire_overdue

@@ -149,7 +149,10 @@ def register_own() -> None:
                 "requests_app.AccessRequest.completed_by",
                 "requests_app.RequestEvent.actor",
                 "requests_app.GrantEvent.actor",
+                "requests_app.InternalNote.author",
+                "requests_app.Batch.by",
             ),
             STAFF_ACT,
         )
     )
+    LEFT_OUT["requests_app.CatalogueChange.by"] = "Ato da equipe sobre o catálogo, que é de todos."

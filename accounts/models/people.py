@@ -64,6 +64,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             ("correct_email", "Pode corrigir o e-mail"),
             ("disclose", "Pode ver CPF e e-mail inteiros"),
             ("remove_second_factor", "Pode pedir e confirmar a retirada do segundo fator de alguém"),
+            ("change_roles", "Pode dizer quem é da equipe e com que perfil"),
         )
         constraints = (
             models.CheckConstraint(name="user_cpf_is_eleven_digits", condition=Q(cpf__regex=r"^[0-9]{11}$")),

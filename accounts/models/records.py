@@ -50,6 +50,7 @@ class SecurityEvent(models.Model):
         PERSON_CHANGED = "PERSON_CHANGED", "Cadastro alterado"
         TERM_PUBLISHED = "TERM_PUBLISHED", "Termo publicado"
         TERM_ACCEPTED = "TERM_ACCEPTED", "Termo aceito"
+        ATTACHMENT_READ = "ATTACHMENT_READ", "Anexo aberto"
 
     kind = models.CharField("evento", max_length=20, choices=Kind)
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="security_events", verbose_name="pessoa")
@@ -110,6 +111,7 @@ class SecurityEvent(models.Model):
                         "PERSON_CHANGED",
                         "TERM_PUBLISHED",
                         "TERM_ACCEPTED",
+                        "ATTACHMENT_READ",
                     )
                 ),
             ),

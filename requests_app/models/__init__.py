@@ -1,6 +1,14 @@
 """What people may ask for, what they asked, and what came of it."""
 
-from .catalogue import ExternalSystem, SystemNotice, UserType
+from .catalogue import (
+    Cargo,
+    CatalogueChange,
+    ExternalSystem,
+    ReasonTemplate,
+    SystemNotice,
+    UserType,
+)
+from .desk import LARGEST_FILE, MOST_AT_ONCE, MOST_FILES, Attachment, Batch, BatchOutcome, Holiday
 from .grants import LIVE_GRANT, AccessGrant, GrantEvent, GrantStatus, TypedCredential
 from .requests import (
     ALREADY_ASKED,
@@ -9,6 +17,7 @@ from .requests import (
     OPEN,
     WAITING,
     AccessRequest,
+    InternalNote,
     ProtocolCounter,
     RequestEvent,
     Status,
@@ -17,16 +26,27 @@ from .requests import (
 __all__ = [
     "ALREADY_ASKED",
     "DECIDED",
+    "LARGEST_FILE",
     "LIVE_GRANT",
+    "MOST_AT_ONCE",
+    "MOST_FILES",
     "NOT_YOUR_OWN",
     "OPEN",
     "WAITING",
     "AccessGrant",
     "AccessRequest",
+    "Attachment",
+    "Batch",
+    "BatchOutcome",
+    "Cargo",
+    "CatalogueChange",
     "ExternalSystem",
     "GrantEvent",
     "GrantStatus",
+    "Holiday",
+    "InternalNote",
     "ProtocolCounter",
+    "ReasonTemplate",
     "RequestEvent",
     "Status",
     "SystemNotice",

@@ -29,14 +29,20 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
 
 
 class AccessGrant(models.Model):
-    """What a completed request gave. ``status`` is written only by ``workflow``."""
+    """What a completed request gave, or what somebody had before the portal. ``status`` is written only by
+    ``workflow``."""
 
-    request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant", verbose_name="solicitação")
+    #: Null where the access is older than the portal (``import_grants``).
+    request = models.OneToOneField(
+        AccessRequest, models.PROTECT, null=True, related_name="grant", verbose_name="solicitação"
+    )
     user = models.ForeignKey(User, models.PROTECT, related_name="grants", verbose_name="pessoa")
     user_type = models.ForeignKey(UserType, models.PROTECT, related_name="grants", verbose_name="tipo de usuário")
     unit = models.ForeignKey(Unit, models.PROTECT, null=True, related_name="grants", verbose_name="unidade")
     status = models.CharField("situação", max_length=10, choices=GrantStatus, default=GrantStatus.ACTIVE)
     granted_at = models.DateTimeField("desde", default=timezone.now)
+    #: The last day on which it holds; null where it has no end.
+    expires_on = models.DateField("vale até", null=True)
 
     objects = AccessGrantQuerySet.as_manager()
 
@@ -55,6 +61,14 @@ class AccessGrant(models.Model):
                 name="access_grant_one_live_per_user_type_and_unit",
                 fields=("user", "user_type", "unit"),
                 condition=Q(status__in=LIVE_GRANT, unit__isnull=False),
+            ),
+        )
+        indexes = (
+            models.Index(name="access_grant_to_revoke", fields=("id",), condition=Q(status=GrantStatus.TO_REVOKE)),
+            models.Index(
+                name="access_grant_with_an_end",
+                fields=("expires_on",),
+                condition=Q(status__in=LIVE_GRANT, expires_on__isnull=False),
             ),
         )
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.masking import masked_address
 from accounts.models import Employment, Unit, User
 
-from .catalogue import ExternalSystem, UserType
+from .catalogue import ExternalSystem, ReasonTemplate, UserType
 
 
 class Status(models.TextChoices):
@@ -87,7 +87,10 @@ class AccessRequest(models.Model):
         verbose_name = "solicitação"
         verbose_name_plural = "solicitações"
         ordering = ("-pk",)
-        permissions = (("decide", "Pode decidir solicitações"),)
+        permissions = (
+            ("decide", "Pode decidir solicitações"),
+            ("export", "Pode exportar solicitações"),
+        )
         constraints = (
             models.CheckConstraint(name="access_request_known_status", condition=Q(status__in=Status.values)),
             models.CheckConstraint(
@@ -138,6 +141,10 @@ class AccessRequest(models.Model):
             models.Index(name="access_request_waiting", fields=("id",), condition=Q(status__in=WAITING)),
             models.Index(name="access_request_mine", fields=("requester", "-id")),
             models.Index(name="access_request_for_me", fields=("beneficiary", "-id")),
+            models.Index(name="access_request_to_register", fields=("id",), condition=Q(status=Status.APPROVED)),
+            models.Index(name="access_request_held", fields=("holder", "id"), condition=Q(status=Status.IN_REVIEW)),
+            models.Index(name="access_request_filed", fields=("created_at",)),
+            models.Index(name="access_request_decided", fields=("decided_at",), condition=Q(decided_at__isnull=False)),
             models.Index(name="access_request_overdue", fields=("correct_by",), condition=Q(status=Status.RETURNED)),
         )
 
@@ -184,12 +191,15 @@ class RequestEvent(models.Model):
     to_status = models.CharField("para", max_length=10, choices=Status)
     actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name="quem")
     note = models.TextField("motivo", blank=True)
+    #: The text that the reason was taken from, for the numbers.
+    reason = models.ForeignKey(ReasonTemplate, models.PROTECT, null=True, related_name="+", verbose_name="modelo")
     at = models.DateTimeField("quando", default=timezone.now)
 
     class Meta:
         verbose_name = "andamento"
         verbose_name_plural = "andamentos"
         ordering = ("pk",)
+        indexes = (models.Index(name="request_event_by_status", fields=("to_status", "at")),)
         constraints = (
             models.CheckConstraint(
                 name="request_event_known_statuses",
@@ -203,3 +213,22 @@ class RequestEvent(models.Model):
     @property
     def actor_name(self) -> str:
         return self.actor.display_name if self.actor else "Automático"
+
+
+class InternalNote(models.Model):
+    """What the staff tell one another about a request; the requester never sees it. Append-only."""
+
+    request = models.ForeignKey(
+        AccessRequest, models.PROTECT, related_name="internal_notes", verbose_name="solicitação"
+    )
+    author = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name="quem")
+    text = models.TextField("texto", max_length=2000)
+    at = models.DateTimeField("quando", default=timezone.now)
+
+    class Meta:
+        verbose_name = "nota interna"
+        verbose_name_plural = "notas internas"
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"nota interna {self.pk}"

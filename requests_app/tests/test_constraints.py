@@ -33,8 +33,13 @@ from requests_app.models import (
     OPEN,
     AccessGrant,
     AccessRequest,
+    Attachment,
+    Batch,
+    BatchOutcome,
     GrantEvent,
     GrantStatus,
+    Holiday,
+    ReasonTemplate,
     RequestEvent,
     Status,
     SystemNotice,
@@ -98,6 +103,24 @@ def break_removal_of_the_asker():
 
 def break_removal_both_ways():
     change(removal(), confirmed_by=analyst(), confirmed_at=now(), refused_by=analyst(), refused_at=now())
+
+
+def holiday(**fields):
+    today = timezone.localdate()
+    return Holiday.objects.create(starts_on=today, ends_on=today, name="Natal", scope="NATIONAL", **fields)
+
+
+def template(**fields):
+    return ReasonTemplate.objects.create(decision="REJECTED", title="Falta ato", text="Falta o ato.", **fields)
+
+
+def batch(**fields):
+    return Batch.objects.create(nonce=uuid.uuid4(), by=analyst(), to=Status.REJECTED, note="motivo", **fields)
+
+
+def attachment(**fields):
+    own = {"request": request_in(Status.PENDING), "uploaded_by": UserFactory(), "media_type": "application/pdf"}
+    return Attachment.objects.create(**{**own, "name": "oficio.pdf", "size": 1, "sha256": "0" * 64, **fields})
 
 
 def event(**fields):
@@ -216,6 +239,25 @@ BREAKS = {
     "access_grant_known_status": lambda: change(grant_of(request_in(Status.COMPLETED)), status="LOST"),
     "access_grant_one_live_per_user_type": break_one_live_grant,
     "access_grant_one_live_per_user_type_and_unit": break_one_live_grant_in_a_unit,
+    "external_system_known_askers": lambda: change(ExternalSystemFactory(), who_may_ask="NOBODY"),
+    "external_system_ends_after_it_starts": lambda: break_dates(
+        ExternalSystemFactory(), active_from=0, active_until=-1
+    ),
+    "reason_template_known_decision": lambda: change(template(), decision="APPROVED"),
+    "reason_template_once_for_all_systems": lambda: copy(template()),
+    "reason_template_once_per_system": lambda: copy(template(system=ExternalSystemFactory())),
+    "holiday_known_scope": lambda: change(holiday(), scope="CITY"),
+    "holiday_ends_after_it_starts": lambda: break_dates(holiday(), starts_on=0, ends_on=-1),
+    "holiday_once": lambda: copy(holiday()),
+    "batch_known_decision": lambda: change(batch(), to=Status.COMPLETED),
+    "batch_outcome_once": lambda: copy(BatchOutcome.objects.create(batch=batch(), request=request_in(Status.PENDING))),
+    "attachment_known_kind": lambda: change(attachment(), kind="OTHER"),
+    "attachment_known_media_type": lambda: change(attachment(), media_type="text/html"),
+    "attachment_has_a_size": lambda: change(attachment(), size=0),
+    "attachment_belongs_somewhere": lambda: change(attachment(), request=None),
+    "attachment_despacho_of_a_request": lambda: change(
+        attachment(kind="DESPACHO"), request=None, form_nonce=uuid.uuid4()
+    ),
 }
 
 
@@ -412,7 +454,7 @@ def test_a_request_is_never_without(name):
         change(request, **{name: None})
 
 
-@pytest.mark.parametrize("name", ["request", "user", "user_type"])
+@pytest.mark.parametrize("name", ["user", "user_type"])
 def test_an_access_is_never_without(name):
     grant = grant_of(request_in(Status.COMPLETED))
     with pytest.raises(IntegrityError):

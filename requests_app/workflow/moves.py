@@ -21,6 +21,7 @@ from ..models import (
     AccessRequest,
     ExternalSystem,
     ProtocolCounter,
+    ReasonTemplate,
     RequestEvent,
     Status,
 )
@@ -39,6 +40,10 @@ from .rules import (
 )
 
 log = logging.getLogger(__name__)
+
+CHANGED_MEANWHILE = (
+    "A solicitação {0} mudou depois que você abriu esta página. Nada foi gravado: confira o andamento e decida de novo."
+)
 
 
 @transaction.atomic
@@ -85,26 +90,37 @@ def next_protocol() -> str:
 
 @transaction.atomic
 def move(
-    pk: int, to: Status, *, by: User | None, note: str = "", renew_password: bool = False, typed: Typed | None = None
+    pk: int,
+    to: Status,
+    *,
+    by: User | None,
+    note: str = "",
+    reason: ReasonTemplate | None = None,
+    seen: int | None = None,
+    renew_password: bool = False,
+    typed: Typed | None = None,
 ) -> AccessRequest:
     """Move one request, record it in the history and owe the mail that tells of it.
 
-    ``by`` None is the clock. ``renew_password``: the approver wants a new provisional password even if the person has
-    chosen one. ``typed``: what the analyst got for the person from a system that is registered by hand; None where
-    that system sends its own. Raises MoveRefusedError, with a sentence for the person, if the table, the role, the
-    four-eyes rule or the state of things forbids it.
+    ``by`` None is the clock. ``reason``: the text that ``note`` is added to. ``seen``: the last step of the history
+    (its key) that ``by`` saw; refused if there is a later one. ``renew_password``: the approver wants a new provisional
+    password even if the person has chosen one. ``typed``: what the analyst got for the person from a system that is
+    registered by hand; None where that system sends its own. Raises MoveRefusedError, with a sentence for the person,
+    if the table, the role, the four-eyes rule or the state of things forbids it.
     """
     request = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     came_from = Status(request.status)
     _refuse_unless_allowed(request, came_from, to, by)
-    note = note.strip()
+    if seen is not None and request.events.filter(pk__gt=seen).exists():
+        raise MoveRefusedError(CHANGED_MEANWHILE.format(request.protocol))
+    note = _with_reason(request, to, note.strip(), reason)
     if to in NEEDS_REASON and not can_be_read(note):
         raise MoveRefusedError(WRITE_A_REASON)
     if to in {Status.APPROVED, Status.COMPLETED} or came_from == Status.EXPIRED:
         refuse_if_impossible(request)
     try:
         with transaction.atomic():
-            event = _record(request, to, by, note)
+            event = _record(request, to, by, note, reason)
     except IntegrityError:  # reopened while another request for the same was filed
         raise MoveRefusedError(ALREADY_ASKED) from None
     if to == Status.APPROVED and request.system.credential == ExternalSystem.Credential.PORTAL:
@@ -130,6 +146,15 @@ def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status
     raise MoveRefusedError("Você não tem permissão para isso.")
 
 
+def _with_reason(request: AccessRequest, to: Status, note: str, reason: ReasonTemplate | None) -> str:
+    """What the requester reads: the text that was chosen, and what was written beside it."""
+    if reason is None:
+        return note
+    if not (reason.is_active and reason.decision == to and reason.system_id in {None, request.user_type.system_id}):
+        raise MoveRefusedError("Este modelo de motivo não serve para esta decisão ou para este sistema. Escolha outro.")
+    return "\n\n".join(text for text in (reason.wording, note) if text)
+
+
 def refuse_if_impossible(request: AccessRequest) -> None:
     """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError."""
     beneficiary, user_type = request.beneficiary, request.user_type
@@ -148,7 +173,9 @@ def refuse_if_impossible(request: AccessRequest) -> None:
         raise MoveRefusedError(f"Esta pessoa já tem acesso a {user_type}.")
 
 
-def _record(request: AccessRequest, to: Status, by: User | None, note: str) -> RequestEvent:
+def _record(
+    request: AccessRequest, to: Status, by: User | None, note: str, reason: ReasonTemplate | None = None
+) -> RequestEvent:
     """Write one move: the row and its line of history."""
     came_from = request.status
     request.status = to
@@ -160,7 +187,9 @@ def _record(request: AccessRequest, to: Status, by: User | None, note: str) -> R
     if to == Status.COMPLETED:
         request.completed_by = by
     request.save(update_fields=["status", "holder", "correct_by", "decided_by", "decided_at", "completed_by"])
-    return RequestEvent.objects.create(request=request, from_status=came_from, to_status=to, actor=by, note=note)
+    return RequestEvent.objects.create(
+        request=request, from_status=came_from, to_status=to, actor=by, note=note, reason=reason
+    )
 
 
 def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessRequest:
