@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django_otp.oath import TOTP
+from playwright.sync_api import expect
 
 from accounts import secret_keys
 from accounts.models import Authenticator
@@ -81,6 +82,11 @@ def turn_it_on(page, person):
     codes = page.locator(".recovery-codes li").all_inner_texts()
     faults["codes"] = faults_of(page)
     assert len(codes) == 10
+    assert page.get_by_role("button", name="Imprimir").is_visible()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copiar").click()
+    expect(page.get_by_text("Códigos copiados.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").split() == codes
     page.get_by_role("link", name="Já guardei. Continuar").click()
     assert urlsplit(page.url).path == "/admin/"
     return telephone, codes, faults
@@ -129,6 +135,7 @@ def test_without_javascript_it_is_turned_on_as_well(strict_portal, page):
     telephone = Telephone(re.sub(r"\s", "", page.locator(".typed-key").inner_text()))
     page.get_by_role("textbox", name="Código do aplicativo").fill(telephone.code())
     page.get_by_role("button", name="Confirmar").click()
+    assert not page.get_by_role("button", name="Imprimir").is_visible()  # it would do nothing
     page.get_by_role("link", name="Já guardei. Continuar").click()
 
     assert urlsplit(page.url).path == "/admin/"
