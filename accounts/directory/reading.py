@@ -7,7 +7,7 @@ import csv
 import io
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from accounts import names
@@ -56,9 +56,9 @@ def read(content: bytes, *, encoding: str | None = None) -> Reading:
     Lines are numbered as a text editor does, the header being line 1. Raises DirectoryFileError, with a sentence for
     the person who sent the file, if it cannot be used as a whole.
     """
-    text, encoding = _decode(content, encoding)
-    separator = _separator(text)
-    lines = _lines(text, separator)
+    text, encoding = decode(content, encoding)
+    separator = separator_of(text, COLUMNS)
+    lines = records(text, separator)
     _line, header = next(lines, (0, []))
     if not header:
         raise DirectoryFileError(EMPTY)
@@ -87,7 +87,8 @@ def read(content: bytes, *, encoding: str | None = None) -> Reading:
     return reading
 
 
-def _decode(content: bytes, encoding: str | None) -> tuple[str, str]:
+def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
+    """The text of a CSV file and the name of its encoding. Raises DirectoryFileError."""
     if len(content) > MAX_BYTES:
         raise DirectoryFileError(f"O arquivo passa de {MAX_BYTES // 1024 // 1024} MB. Confira se é o arquivo certo.")
     if not content.strip():
@@ -103,7 +104,7 @@ def _decode(content: bytes, encoding: str | None) -> tuple[str, str]:
     except ValueError:
         if encoding or _is_damaged_utf8(content):
             raise DirectoryFileError(f"O arquivo tem bytes que não são de {encoding or 'UTF-8'}. {AS_CSV}") from None
-        return _decode(content, "cp1252")
+        return decode(content, "cp1252")
     return text.removeprefix("\ufeff"), codecs.lookup(encoding or "utf-8").name
 
 
@@ -113,21 +114,21 @@ def _is_damaged_utf8(content: bytes) -> bool:
     return others.count("\ufffd") * 2 < len(others)
 
 
-def _separator(text: str) -> str:
-    """The one with which most columns of the header are known."""
+def separator_of(text: str, columns: Mapping[str, str]) -> str:
+    """The one with which most columns of the header are known; ``columns`` has them folded."""
 
     def known(separator: str) -> int:
         # Not the checked reader: a quote that is never closed is reported later, with its line.
         for cells in csv.reader(io.StringIO(text[:20_000], newline=""), delimiter=separator):
             if any(cell.strip() for cell in cells):
-                return sum(names.fold(cell) in COLUMNS for cell in cells)
+                return sum(names.fold(cell) in columns for cell in cells)
         return 0
 
     return max(SEPARATORS, key=known)
 
 
-def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, cells) of each record that is not blank."""
+def records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(number of its first line, cells) of each record that is not blank. Raises DirectoryFileError."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     first = 1
     try:

@@ -138,7 +138,7 @@ def check(line: int, cells: Mapping[str, str]) -> Row | Refused:
 
 def refuse(line: int, cells: Mapping[str, str], reason: Reason, sentence: str) -> Refused:
     try:
-        cpf, _repaired = _cpf(cells["cpf"].strip())
+        cpf, _repaired = read_cpf(cells["cpf"].strip())
     except RefusedError:
         cpf = ""
     return Refused(line, reason, sentence, cells["matricula"].strip(), cpf, names.fold(cells["name"]))
@@ -150,9 +150,9 @@ def _checked(line: int, cells: Mapping[str, str]) -> Row:
     if not names.fold(name):
         _refuse(Reason.NAME_MISSING, "falta o nome.")
     social_name = _name(cells, "social_name")
-    cpf, cpf_repaired = _cpf(cells["cpf"].strip())
-    started_on = _date(_cell(cells, "started_on", mandatory=True), "INÍCIO")
-    ended_on = _date(text, "FIM") if (text := _cell(cells, "ended_on")) else None
+    cpf, cpf_repaired = read_cpf(cells["cpf"].strip())
+    started_on = read_day(_cell(cells, "started_on", mandatory=True), "INÍCIO")
+    ended_on = read_day(text, "FIM") if (text := _cell(cells, "ended_on")) else None
     if ended_on and ended_on < started_on:
         _refuse(Reason.DATE_ORDER, "a data de FIM é anterior à data de INÍCIO.")
     return Row(
@@ -210,8 +210,8 @@ def _matricula(text: str) -> str:
     return text
 
 
-def _cpf(text: str) -> tuple[str, bool]:
-    """The eleven digits, and whether lost leading zeros were put back."""
+def read_cpf(text: str) -> tuple[str, bool]:
+    """The eleven digits, and whether lost leading zeros were put back. Raises RefusedError."""
     if not text:
         _refuse(Reason.CELL_MISSING, "a coluna CPF está vazia.")
     if SCIENTIFIC.fullmatch(text):
@@ -232,7 +232,8 @@ def _cpf(text: str) -> tuple[str, bool]:
     return digits, False
 
 
-def _date(text: str, label: str) -> date:
+def read_day(text: str, label: str) -> date:
+    """Raises RefusedError, with a sentence that names the column."""
     try:
         found = datetime.strptime(text, "%d/%m/%Y").date()  # noqa: DTZ007 - a day, not a moment
     except ValueError:
