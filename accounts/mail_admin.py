@@ -7,14 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -23,16 +21,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from . import names, outbox
+from . import outbox
 from .desk import DeskAdmin, PeriodFilter, find_people, is_key, moment
 from .http import UserRequest
 from .masking import mask_people, masked_address
 from .models import MailStatus, OutgoingMail, User
-
-if TYPE_CHECKING:
-    AnyPaginator = Paginator[Any]
-else:  # Django's paginator takes no parameters at run time
-    AnyPaginator = Paginator
 
 ATTENTION = "atencao"
 UNKNOWN_KIND = "O portal não envia mais mensagens deste tipo."
@@ -131,18 +124,6 @@ class MadeFilter(PeriodFilter):
     column = "created_at"
 
 
-class CappedPaginator(AnyPaginator):
-    """Counts no further than people turn pages: to count a million rows takes longer than to show a hundred."""
-
-    most = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list[: self.most]
-        counted: int = rows.count()
-        return counted
-
-
 class MailList(ChangeList):
     """Asks for the page as a whole what its mails are about."""
 
@@ -174,9 +155,6 @@ class OutgoingMailAdmin(DeskAdmin):
     search_help_text = "Protocolo inteiro, ou nome, matrícula ou CPF inteiro de quem recebe"
     ordering = ("-pk",)
     sortable_by = ()
-    paginator = CappedPaginator
-    show_facets = admin.ShowFacets.NEVER
-    change_list_template = "admin/accounts/capped_list.html"
     actions = ("try_selected_again", "dismiss_selected")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -216,7 +194,7 @@ class OutgoingMailAdmin(DeskAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if not names.fold(term):  # no letter and no digit to look for
+        if not term:
             return queryset, False
         for search in SEARCHES:
             if (wanted := search(term)) is not None:

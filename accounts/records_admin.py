@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import cpf as cpf_rules
-from . import devices, names, security
+from . import devices, security
 from .desk import PeriodFilter, ReadOnlyAdmin, find_people, is_key, moment
-from .mail_admin import MOST_PEOPLE, CappedPaginator
+from .mail_admin import MOST_PEOPLE
 from .models import SecurityEvent, User
 
 Kind = SecurityEvent.Kind
@@ -78,7 +78,7 @@ def about(person: User) -> Q:
 
 
 def search(typed: str) -> Q | None:
-    """What a search finds; None where there is no letter and no digit to look for.
+    """What a search finds; None where nothing was typed.
 
     An address; or else a name, a matrícula or a whole CPF, of whom something happened to or who did it. By a whole CPF
     also what was typed with it, which may be one that the portal knows nobody by.
@@ -87,7 +87,7 @@ def search(typed: str) -> Q | None:
         return Q(address=str(ip_address(typed)))
     except ValueError:
         pass
-    if not names.fold(typed):
+    if not typed:
         return None
     people = set(find_people(User.objects.all(), typed).values_list("pk", flat=True)[:MOST_PEOPLE])
     about_them = Q(user__in=people) | Q(actor__in=people)
@@ -106,11 +106,7 @@ class SecurityEventAdmin(ReadOnlyAdmin):
     search_help_text = "Nome, matrícula ou CPF inteiro da pessoa, ou endereço IP"
     ordering = ("-pk",)
     sortable_by = ()
-    paginator = CappedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions: Any = None
-    change_list_template = "admin/accounts/capped_list.html"
     fields = ("happened", "kind", "person", "made_by", "address", "device_kind", "device", "detail")
 
     @admin.display(description="quando")

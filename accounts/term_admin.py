@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from . import names, terms
+from . import terms
 from .desk import PeriodFilter, ReadOnlyAdmin, find_people, moment
-from .mail_admin import MOST_PEOPLE, CappedPaginator
+from .mail_admin import MOST_PEOPLE
 from .models import Term, TermAcceptance, User
 from .term_forms import TermTextForm
 
@@ -122,10 +122,6 @@ class TermAcceptanceAdmin(ReadOnlyAdmin):
     search_help_text = "Nome (com ou sem acento), matrícula ou CPF inteiro"
     ordering = ("-pk",)
     sortable_by = ()
-    paginator = CappedPaginator
-    change_list_template = "admin/accounts/capped_list.html"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
 
     @admin.display(description="aceito em")
     def accepted_at(self, acceptance: TermAcceptance) -> str:
@@ -143,7 +139,7 @@ class TermAcceptanceAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if not names.fold(term):  # no letter and no digit to look for
+        if not term:
             return queryset, False
         people = set(find_people(User.objects.all(), term).values_list("pk", flat=True)[:MOST_PEOPLE])
         return queryset.filter(user__in=people), False

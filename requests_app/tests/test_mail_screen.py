@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import mail_admin, outbox
+from accounts import desk, mail_admin, outbox
 from accounts.cpf import formatted
 from accounts.masking import mask_people
 from accounts.models import MailStatus, OutgoingMail, SecurityEvent
@@ -236,8 +236,18 @@ def test_any_other_search_finds_nothing(client, decider, query):
     assert not Page(response).one("table", id="result_list")
 
 
-@pytest.mark.parametrize("query", ["%", "_", "'", "\0", "٣" * 11])
-def test_a_search_without_a_letter_or_a_digit_asks_nothing(client, decider, query):
+@pytest.mark.parametrize("query", ["%", "_", "'", "٣" * 11])
+def test_fault_21_a_search_without_a_letter_or_a_digit_finds_nothing(client, decider, query):
+    mail_of(filed())
+
+    response = client.get(SCREEN, {"q": query})
+
+    assert not Page(response).one("table", id="result_list")
+    assert "0 resultado" in Page(response).text
+
+
+@pytest.mark.parametrize("query", ["", " ", "\0"])
+def test_a_search_for_nothing_lists_everything(client, decider, query):
     mail_of(filed())
     assert len(listed(client.get(SCREEN, {"q": query}))) == 1
 
@@ -257,15 +267,15 @@ def test_three_rows_cost_as_many_queries_as_one(client, decider):
 
 
 def test_the_list_counts_no_further_than_people_turn_pages(client, decider, monkeypatch):
-    monkeypatch.setattr(mail_admin.CappedPaginator, "most", 2)
-    for _ in range(2):
+    monkeypatch.setattr(desk.CappedPaginator, "most", 2)
+    for _ in range(3):
         filed()
     with CaptureQueriesContext(connection) as queries:
         page = Page(client.get(SCREEN))
-    assert "A lista vai até as 2 mais recentes. Use os filtros ou a busca." in page.text
+    assert "mais de 2 mensagens A lista mostra as primeiras 2. Use os filtros ou a busca." in page.text
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and "outgoingmail" in query["sql"]]
     assert counts
-    assert all("LIMIT 2" in sql for sql in counts)
+    assert all("LIMIT 3" in sql for sql in counts)
 
 
 # --- Who may ---------------------------------------------------------------------------------------------------------
