@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from accounts.models import Employment, User
+from accounts.models import Employment, Unit, User
 
 from ..models import AccessRequest, UserType
 
@@ -24,8 +24,9 @@ def new_request(
     description: str,
     email: str,
     phone: str,
+    unit: Unit | None = None,
 ) -> AccessRequest:
-    """An unsaved request, with names, cargos and units as they stand now."""
+    """An unsaved request, with names, cargos and units as they stand now. ``unit``: where the access holds."""
     own = Employment.objects.main_of(requester)
     return AccessRequest(
         form_nonce=form_nonce,
@@ -36,6 +37,7 @@ def new_request(
         requester_email=email,
         requester_phone=phone,
         user_type=user_type,
+        unit=unit,
         description=description,
         **snapshot(bond),
     )

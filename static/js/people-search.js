@@ -113,6 +113,7 @@ globalThis.accessibleAutocomplete({
     if (!person) return;
     radios?.remove();
     choose(person.id, describe(person));
+    box.dispatchEvent(new CustomEvent("person-chosen", { bubbles: true, detail: person }));
   },
   tNoResults: () => nothingToShow,
   tStatusNoResults: () => nothingToShow,
