@@ -1,4 +1,4 @@
-"""The mails that tell of a request, and the one that carries a credential."""
+"""The mails that tell of a request, the ones that carry a credential, and those that tell what becomes of an access."""
 
 from __future__ import annotations
 
@@ -30,6 +30,24 @@ GRANTED = "access_granted"
 #: Mail with the login and first password that an analyst typed.
 TYPED = "operator_credential"
 ABOUT_ACCESS = (CREDENTIAL, TYPED, GRANTED)
+#: What the head of a unit hears who asked for the end of a colleague's access.
+ANSWERED = "access_end_answered"
+#: What the person hears when an access comes into a status.
+GRANT_KIND_FOR = {
+    GrantStatus.SUSPENDED: "access_suspended",
+    GrantStatus.ACTIVE: "access_resumed",
+    GrantStatus.REVOKED: "access_revoked",
+    GrantStatus.EXPIRED: "access_expired",
+}
+GRANT_LABELS = {
+    "access_suspended": "Acesso suspenso",
+    "access_resumed": "Acesso retomado",
+    "access_revoked": "Acesso revogado",
+    "access_expired": "Acesso vencido",
+    ANSWERED: "Resposta ao pedido de encerrar um acesso (à chefia)",
+}
+#: Whose end was asked for still opens the system, until somebody decides.
+STILL_OPENS = (GrantStatus.ACTIVE, GrantStatus.TO_REVOKE)
 
 #: What the requester hears when a request comes into a status.
 KIND_FOR = {
@@ -70,11 +88,16 @@ def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose(mail.kind, to=request.requester_email, context=context)
 
 
+def _any_grant_event(mail: OutgoingMail) -> GrantEvent:
+    related = ("grant__user", "grant__request", "grant__user_type__system", "grant__unit")
+    event: GrantEvent = GrantEvent.objects.select_related(*related).get(pk=mail.object_id)
+    return event
+
+
 def _grant_event(mail: OutgoingMail) -> GrantEvent:
-    event: GrantEvent = GrantEvent.objects.select_related(
-        "grant__user", "grant__request", "grant__user_type__system"
-    ).get(pk=mail.object_id)
-    if event.grant.status != GrantStatus.ACTIVE:
+    """The step that a credential belongs to. Raises SupersededError if the access opens nothing any more."""
+    event = _any_grant_event(mail)
+    if event.grant.status not in STILL_OPENS:
         raise outbox.SupersededError("O acesso não está mais ativo.")
     return event
 
@@ -97,8 +120,8 @@ def opened_by_portal_password(person: User | None = None) -> list[str]:
     """Names of the systems that the portal's own password opens: for this person, or for whoever has the access."""
     portal = ExternalSystem.objects.filter(credential=ExternalSystem.Credential.PORTAL, is_active=True)
     if person is not None:
-        active = AccessGrant.objects.filter(user=person, status=GrantStatus.ACTIVE)
-        portal = portal.filter(user_types__in=active.values("user_type")).distinct()
+        holding = AccessGrant.objects.filter(user=person, status__in=STILL_OPENS)
+        portal = portal.filter(user_types__in=holding.values("user_type")).distinct()
     return list(portal.values_list("name", flat=True))
 
 
@@ -125,7 +148,7 @@ def credential_dropped(mail: OutgoingMail) -> None:
     if not _needed_by_another(mail, event):
         provisional.forget(event.provisional_password_id)
     is_new_access = not event.from_status
-    if mail.status == MailStatus.SUPERSEDED and is_new_access and event.grant.status == GrantStatus.ACTIVE:
+    if mail.status == MailStatus.SUPERSEDED and is_new_access and event.grant.status in STILL_OPENS:
         outbox.owe(GRANTED, recipient=event.grant.user, about=event.pk)
 
 
@@ -163,6 +186,21 @@ def access_granted(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose("access_granted", to=person.email, context=_access_context(event, person) | {"provisional": live})
 
 
+def access_moved(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """Tell the person, or who asked for it (``ANSWERED``), what became of an access, why, and what to do now."""
+    event, person = _any_grant_event(mail), reachable(mail)
+    grant = event.grant
+    context = {
+        "person": person,
+        "event": event,
+        "grant": grant,
+        "holder": grant.user,
+        "system": grant.user_type.system,
+        "still_opens": opened_by_portal_password(grant.user),
+    }
+    return compose(mail.kind, to=person.email, context=context)
+
+
 def was_delivered(password: ProvisionalPassword) -> bool:
     """Whether a mail with this password went out and did not come back."""
     carrying = GrantEvent.objects.filter(provisional_password=password)
@@ -180,21 +218,36 @@ def request_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
 
 
 def grant_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
-    """What mails about an access are about."""
+    """What mails about an access are about: the request that gave it, where there is one."""
     found = GrantEvent.objects.filter(pk__in=event_ids).values_list(
-        "pk", "grant__request__protocol", "grant__request_id"
+        "pk", "grant__request__protocol", "grant__request_id", "grant_id"
     )
-    return {pk: outbox.Subject(protocol, _desk(request)) for pk, protocol, request in found}
+    return {
+        pk: outbox.Subject(protocol, _desk(request)) if request else outbox.Subject(f"Acesso {grant}", _access(grant))
+        for pk, protocol, request, grant in found
+    }
+
+
+def access_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
+    """What mails about a move of an access are about."""
+    found = GrantEvent.objects.filter(pk__in=event_ids).values_list("pk", "grant_id")
+    return {pk: outbox.Subject(f"Acesso {grant}", _access(grant)) for pk, grant in found}
 
 
 def _desk(request_pk: int) -> str:
     return reverse("admin:requests_app_accessrequest_change", args=[request_pk])
 
 
+def _access(grant_pk: int) -> str:
+    return reverse("admin:requests_app_accessgrant_change", args=[grant_pk])
+
+
 def register(*, credential_again: Callable[[OutgoingMail, User], None]) -> None:
     """Called once, by ``RequestsConfig.ready``. To make a credential anew is the workflow's."""
     for name, label in LABELS.items():
         outbox.register(name, outbox.Kind(label, build=about_request, subjects=request_subjects))
+    for name, label in GRANT_LABELS.items():
+        outbox.register(name, outbox.Kind(label, build=access_moved, subjects=access_subjects))
     outbox.register(
         CREDENTIAL,
         outbox.Kind(

@@ -16,7 +16,7 @@ from accounts.desk import moment
 from accounts.masking import masked_address
 from accounts.models import MailStatus, OutgoingMail
 
-from .emails import ABOUT_ACCESS, CREDENTIAL, GRANTED, LABELS, TYPED
+from .emails import ABOUT_ACCESS, CREDENTIAL, GRANT_LABELS, GRANTED, LABELS, TYPED
 from .models import AccessGrant, AccessRequest, GrantEvent, RequestEvent, Status
 
 PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
@@ -74,9 +74,13 @@ class Step:
     notices: list[Notice]
 
 
-def about(events: Collection[int], grant_events: Collection[int]) -> Q:
+#: All mails about steps of an access. The pages of requests have those that say how to get in, and no others.
+ALL_ABOUT_ACCESS = (*ABOUT_ACCESS, *GRANT_LABELS)
+
+
+def about(events: Collection[int], grant_events: Collection[int], kinds: tuple[str, ...] = ALL_ABOUT_ACCESS) -> Q:
     """The mails about these steps: by their keys, for which the table has its index."""
-    return Q(kind__in=[*LABELS], object_id__in=events) | Q(kind__in=ABOUT_ACCESS, object_id__in=grant_events)
+    return Q(kind__in=[*LABELS], object_id__in=events) | Q(kind__in=kinds, object_id__in=grant_events)
 
 
 def by_protocol(typed: str) -> Q | None:
@@ -98,7 +102,7 @@ def steps_of(request: AccessRequest) -> list[Step]:
     corrections = [event.at for event in events if event.from_status and event.to_status == Status.PENDING]
 
     notices: dict[int | None, list[Notice]] = defaultdict(list)
-    for mail in _told(about(keys, [*grant_events])):
+    for mail in _told(about(keys, [*grant_events], ABOUT_ACCESS)):
         if mail.kind in LABELS:
             since = mail.sent_at is not None and all(mail.sent_at >= at for at in corrections)
             address = masked_address(request.requester_email) if since else ""

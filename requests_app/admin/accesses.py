@@ -1,45 +1,158 @@
-"""The accesses that people have."""
+"""The accesses that people have: who holds what, and what becomes of it."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 
-from accounts.desk import DeskAdmin
+from accounts.desk import DeskAdmin, find_people
 from accounts.http import UserRequest
+from accounts.models import Employment, User
 
 from .. import notices, workflow
-from ..forms import ReissueForm
-from ..models import AccessGrant
+from ..access_forms import GrantEndForm, GrantMoveForm
+from ..decision_forms import ReissueForm
+from ..models import AccessGrant, GrantStatus
+from .access_filters import AccessList
 from .decision import asks_credential
+from .filters import PART_OF_PROTOCOL
+
+#: What each button says, by where the access stands and where it would go; in the order in which they stand.
+BUTTONS = {
+    (GrantStatus.TO_REVOKE, GrantStatus.REVOKED): "Revogar",
+    (GrantStatus.TO_REVOKE, GrantStatus.ACTIVE): "Manter o acesso",
+    (GrantStatus.TO_REVOKE, GrantStatus.SUSPENDED): "Manter suspenso",
+    (GrantStatus.SUSPENDED, GrantStatus.ACTIVE): "Retomar",
+    (GrantStatus.ACTIVE, GrantStatus.SUSPENDED): "Suspender",
+    (GrantStatus.ACTIVE, GrantStatus.REVOKED): "Revogar",
+    (GrantStatus.SUSPENDED, GrantStatus.REVOKED): "Revogar",
+}
+DONE = {
+    GrantStatus.SUSPENDED: "Acesso suspenso. A pessoa recebe um e-mail com o motivo.",
+    GrantStatus.ACTIVE: "Acesso retomado. A pessoa recebe um e-mail.",
+    GrantStatus.REVOKED: "Acesso revogado. A pessoa recebe um e-mail com o motivo.",
+}
+KEPT = "Acesso mantido. Quem pediu o fim recebe um e-mail com o motivo."
 
 
 @admin.register(AccessGrant)
 class AccessGrantAdmin(DeskAdmin):
-    list_display = ("user_name", "user_type", "unit", "status", "granted_at", "request")
-    list_filter = ("status", "user_type__system")
+    """Nothing is edited here: an access only moves, by the buttons that its table allows."""
+
+    list_display = ("user_name", "matricula", "user_type", "where", "status", "since", "until", "asked_in")
+    list_display_links = ("user_name",)
     list_select_related = ("user", "user_type__system", "unit", "request")
     search_fields = ("request__protocol",)
+    search_help_text = "Nome (com ou sem acento), matrícula, CPF inteiro ou protocolo"
+    sortable_by = ()
 
     @admin.display(description="pessoa")
     def user_name(self, grant: AccessGrant) -> str:
         return grant.user.display_name
 
+    @admin.display(description="matrícula")
+    def matricula(self, grant: AccessGrant) -> str:
+        return vars(grant)["newest_matricula"] or "–"
+
+    @admin.display(description="unidade")
+    def where(self, grant: AccessGrant) -> str:
+        return str(grant.unit) if grant.unit else "–"
+
+    @admin.display(description="desde")
+    def since(self, grant: AccessGrant) -> str:
+        return f"{timezone.localtime(grant.granted_at):%d/%m/%Y}"
+
+    @admin.display(description="vale até")
+    def until(self, grant: AccessGrant) -> str:
+        return f"{grant.expires_on:%d/%m/%Y}" if grant.expires_on else "–"
+
+    @admin.display(description="solicitação")
+    def asked_in(self, grant: AccessGrant) -> str:
+        return grant.request.protocol if grant.request else "anterior ao portal"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return AccessList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessGrant]:
+        """With a matrícula of each person, by which people of the same name are told apart."""
+        newest = Employment.objects.filter(user=OuterRef("user")).order_by("-started_on", "-pk").values("matricula")
+        accesses: QuerySet[AccessGrant] = super().get_queryset(request)
+        return accesses.annotate(newest_matricula=Subquery(newest[:1]))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if PART_OF_PROTOCOL.fullmatch(term):
+            return queryset.filter(request__protocol__contains=term), False
+        return queryset.filter(user__in=find_people(User.objects.all(), term).values("pk")), False
+
     def get_urls(self) -> list[URLPattern]:
-        reissue = self.admin_site.admin_view(self.reissue_view)
-        return [path("<int:pk>/reemitir/", reissue, name="requests_app_accessgrant_reissue"), *super().get_urls()]
+        views = {
+            "mover": ("move", self.move_view),
+            "prazo": ("end", self.end_view),
+            "reemitir": ("reissue", self.reissue_view),
+        }
+        own = [
+            path(f"<int:pk>/{word}/", self.admin_site.admin_view(view), name=f"requests_app_accessgrant_{name}")
+            for word, (name, view) in views.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def move_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """Suspend, resume, revoke or keep. Table and four eyes are the workflow's."""
+        if request.method != "POST":
+            return self.nothing_done(request, pk)
+        grant = self.grant_to_change(request, pk)
+        form = GrantMoveForm(request.POST, grant=grant)
+        if not form.is_valid():
+            return self.page(request, pk, move_form=form)
+        to, note, seen = (form.cleaned_data[name] for name in ("to", "note", "seen"))
+        try:
+            workflow.move_grant(grant.pk, GrantStatus(to), by=request.user, note=note, seen=seen)
+        except workflow.MoveRefusedError as refusal:
+            form.add_error(None, str(refusal))
+            return self.page(request, pk, move_form=form)
+        was_kept = grant.status == GrantStatus.TO_REVOKE and to != GrantStatus.REVOKED
+        messages.success(request, KEPT if was_kept else DONE[GrantStatus(to)])
+        return self.back_to(request, pk)
+
+    def end_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        """Until which day the access holds."""
+        if request.method != "POST":
+            return self.nothing_done(request, pk)
+        grant = self.grant_to_change(request, pk)
+        form = GrantEndForm(request.POST)
+        if not form.is_valid():
+            return self.page(request, pk, end_form=form)
+        until, why, seen = (form.cleaned_data[name] for name in ("until", "why", "seen"))
+        try:
+            workflow.set_end(grant.pk, until, by=request.user, note=why, seen=seen)
+        except workflow.MoveRefusedError as refusal:
+            form.add_error(None, str(refusal))
+            return self.page(request, pk, end_form=form)
+        term = f"O acesso vale até {until:%d/%m/%Y}." if until else "O acesso não tem mais data de fim."
+        messages.success(request, term)
+        return self.back_to(request, pk)
 
     def reissue_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Mail a new provisional password for this access."""
         if request.method != "POST":
             return self.nothing_done(request, pk)
-        if not request.user.has_perm("requests_app.decide"):
-            raise PermissionDenied
-        grant = get_object_or_404(AccessGrant.objects.select_related("user_type__system"), pk=pk)
+        grant = self.grant_to_change(request, pk)
         form = ReissueForm(request.POST, asks_credential=asks_credential(grant.user_type.system))
         if form.is_valid():
             try:
@@ -49,24 +162,51 @@ class AccessGrantAdmin(DeskAdmin):
             else:
                 before = "" if form.asks_credential else "; a anterior não vale mais"
                 messages.success(request, f"Nova credencial emitida. Ela segue por e-mail{before}.")
-                return redirect("admin:requests_app_accessgrant_change", pk)
-        return self.page(request, pk, form)
+                return self.back_to(request, pk)
+        return self.page(request, pk, form=form)
 
-    def page(self, request: UserRequest, pk: int, form: ReissueForm | None = None) -> HttpResponse:
-        """The access, its history, and "Reemitir credencial" for who may."""
-        form = form or ReissueForm()
+    def back_to(self, request: UserRequest, pk: int) -> HttpResponse:
+        """The access's page, which knows the list as it was left."""
+        url = reverse("admin:requests_app_accessgrant_change", args=[pk])
+        return redirect(
+            add_preserved_filters({"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}, url)
+        )
+
+    def grant_to_change(self, request: UserRequest, pk: int) -> AccessGrant:
+        """Raises PermissionDenied for who decides nothing, whatever they may see."""
+        if not request.user.has_perm("requests_app.decide"):
+            raise PermissionDenied
+        return get_object_or_404(AccessGrant.objects.select_related("user_type__system"), pk=pk)
+
+    def page(self, request: UserRequest, pk: int, **posted: forms.Form) -> HttpResponse:
+        """The access, its history, and what may be done with it; with ``posted``, the form that was refused."""
         related = ("user", "user_type__system", "unit", "request")
         grant = get_object_or_404(AccessGrant.objects.select_related(*related), pk=pk)
+        steps = notices.grant_steps_of(grant)
+        seen = {"seen": steps[-1].event.pk if steps else 0}
+        page_forms = {
+            "form": ReissueForm(),
+            "move_form": GrantMoveForm(grant=grant, initial=seen),
+            "end_form": GrantEndForm(initial={**seen, "until": grant.expires_on}),
+            **posted,
+        }
+        moves = workflow.grant_moves_of(request.user, grant)
         context = {
             **self.admin_site.each_context(request),
+            **page_forms,
             "title": f"Acesso de {grant.user.display_name} a {grant.user_type}",
             "opts": self.opts,
+            "preserved_filters": self.get_preserved_filters(request),
             "grant": grant,
-            "steps": notices.grant_steps_of(grant),
+            "system": grant.user_type.system,
+            "steps": steps,
+            "bonds": grant.user.employments.select_related("unit").order_by("-started_on", "-pk"),
+            "asked": workflow.end_asked(grant),
+            "buttons": [(to, label) for (here, to), label in BUTTONS.items() if here == grant.status and to in moves],
+            "why_not": workflow.why_not_decide(request.user, grant),
             "asks_credential": asks_credential(grant.user_type.system),
             "may_reissue": workflow.may_reissue(request.user, grant),
-            "request_url": reverse("admin:requests_app_accessrequest_change", args=[grant.request_id]),
-            "form": form,
+            "errors": [error for one in page_forms.values() for error in one.non_field_errors()],
         }
-        status = 409 if form.non_field_errors() else 200
+        status = 409 if context["errors"] else 200
         return TemplateResponse(request, "admin/requests_app/accessgrant/grant.html", context, status=status)

@@ -10,9 +10,19 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Employment, Unit, User
 from accounts.tests.factories import EmploymentFactory, UserFactory
-from requests_app.models import DECIDED, AccessRequest, ExternalSystem, Status, UserType
+from requests_app.models import (
+    DECIDED,
+    AccessGrant,
+    AccessRequest,
+    Cargo,
+    ExternalSystem,
+    GrantEvent,
+    GrantStatus,
+    Status,
+    UserType,
+)
 from requests_app.workflow import new_request, next_protocol
 
 
@@ -32,6 +42,21 @@ def manager() -> User:
 
 def superuser() -> User:
     return UserFactory(is_staff=True, is_superuser=True)
+
+
+def head_of(unit: Unit, **fields: Any) -> User:
+    """Somebody who heads this unit."""
+    cargo, _is_new = Cargo.objects.update_or_create(name="Chefe de Cartório", defaults={"heads_unit": True})
+    return EmploymentFactory(unit=unit, cargo=cargo.name.upper(), **fields).user
+
+
+def grant_of(bond: Employment, **fields: Any) -> AccessGrant:
+    """An access of this person, older than the portal, with the beginning of its history."""
+    status = fields.pop("status", GrantStatus.ACTIVE)
+    user_type = fields.pop("user_type", None) or UserTypeFactory()
+    grant = AccessGrant.objects.create(user=bond.user, user_type=user_type, status=status, **fields)
+    GrantEvent.objects.create(grant=grant, to_status=GrantStatus.ACTIVE, note="Acesso anterior ao portal")
+    return grant
 
 
 class ExternalSystemFactory(factory.django.DjangoModelFactory):
