@@ -15,7 +15,7 @@ help:
 	echo "make test             instala o que falta e executa todos os testes"
 	echo "make faults           derruba cada parte do portal em pleno uso e confere se algo se perdeu (meia hora)"
 	echo "make timing           mede se o tempo das respostas diz quem está cadastrado (uma hora, máquina sem uso)"
-	echo "make fuzz             envia 10.000 entradas geradas a cada endereço (FUZZ_EXAMPLES; horas)"
+	echo "make fuzz             envia 10.000 entradas geradas a cada formulário (FUZZ_EXAMPLES; horas)"
 	echo "make standards        refaz a tabela das normas em SECURITY.md, a partir dos testes"
 	echo "make check            formatação, lint, tipos, importações, migrações, configuração de produção"
 	echo "make venv             prepara var/venv"
@@ -72,6 +72,8 @@ check: venv-dev
 	. ./.env.example
 	SECRET_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(64))")
 	SECRETS_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(64))")
+	ATTACHMENTS_DIR=$$(mktemp -d)
+	trap 'rmdir "$$ATTACHMENTS_DIR"' EXIT
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/mypy

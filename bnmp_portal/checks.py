@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,6 +91,38 @@ def breached_passwords(**_kwargs: Any) -> list[CheckMessage]:
             f"BREACHED_PASSWORDS_FILE não serve. {why}",
             hint="Veja “Breached passwords” em deploy/README.md, ou tire a variável.",
             id="portal.W007",
+        )
+    ]
+
+
+@register(Tags.security)
+def attachments_apart(**_kwargs: Any) -> list[CheckMessage]:
+    """What people upload must not lie where a web server hands out files, or where the next release is copied."""
+    folder = settings.ATTACHMENTS_DIR.resolve()
+    kept_apart = [settings.STATIC_ROOT.resolve(), settings.BASE_DIR]
+    if settings.PORTAL_DEMO and folder.is_relative_to(settings.VAR_DIR):
+        kept_apart.remove(settings.BASE_DIR)
+    if not any(folder.is_relative_to(place) or place.is_relative_to(folder) for place in kept_apart):
+        return []
+    return [
+        Error(
+            "ATTACHMENTS_DIR não pode ficar dentro do código ou de STATIC_ROOT, nem conter um deles.",
+            hint="Use uma pasta só para os anexos, como /var/lib/portal/attachments.",
+            id="portal.E008",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def attachments_can_be_kept(**_kwargs: Any) -> list[CheckMessage]:
+    """Said where the web server starts: a request whose files cannot be kept would be filed without them."""
+    if settings.ATTACHMENTS_DIR.is_dir() and os.access(settings.ATTACHMENTS_DIR, os.R_OK | os.W_OK | os.X_OK):
+        return []
+    return [
+        checks.Warning(
+            f"A pasta de anexos não existe ou não pode ser escrita: {settings.ATTACHMENTS_DIR}.",
+            hint="Crie a pasta para o usuário do portal ou mude ATTACHMENTS_DIR. Veja deploy/README.md.",
+            id="portal.W009",
         )
     ]
 

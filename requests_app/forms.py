@@ -1,10 +1,10 @@
-"""Nova Solicitação, with the source's fields in the source's order, and the decision's form."""
+"""Nova Solicitação, with the source's fields in the source's order."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -15,11 +15,21 @@ from django.db.models import QuerySet
 
 from accounts import throttle
 from accounts.directory import is_of_a_unit
-from accounts.models import Employment, HelpDesk, User
+from accounts.models import Employment, HelpDesk, Unit, User
 from accounts.search import search_bonds
 
-from . import workflow
-from .models import AccessRequest, ExternalSystem, Status, UserType
+from . import attachments, catalogue
+from .attachment_forms import LIMITS, CountField, FilesField
+from .form_fields import (
+    Choices,
+    SystemSelect,
+    UserTypeSelect,
+    current_units,
+    system_choices,
+    unit_choices,
+    user_type_choices,
+)
+from .models import LARGEST_FILE, MOST_FILES, AccessRequest, Attachment, ExternalSystem, UserType
 
 NONCE_SALT = "requests_app.forms.nonce"
 PHONE = RegexValidator(
@@ -42,36 +52,6 @@ def read_nonce(text: str, user: User) -> uuid.UUID | None:
         return uuid.UUID(mark) if owner == user.pk else None
     except (signing.BadSignature, ValueError, TypeError):
         return None
-
-
-if TYPE_CHECKING:
-    UserTypeChoice = forms.ModelChoiceField[UserType]
-else:  # Django's field takes no parameter at run time
-    UserTypeChoice = forms.ModelChoiceField
-
-
-class UserTypeSelect(forms.Select):
-    """Each option says which system it is of, so that the page can show only those of the chosen one."""
-
-    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        option = super().create_option(name, value, *args, **kwargs)
-        if instance := getattr(value, "instance", None):
-            option["attrs"]["data-system"] = str(instance.system_id)
-        return option
-
-
-class UserTypeField(UserTypeChoice):
-    """Grouped by system: without JavaScript the groups say what belongs together."""
-
-    def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name)
-
-    def grouped(self) -> list[Any]:
-        groups: dict[str, list[Any]] = {}
-        for value, label in cast("Iterable[Any]", self.choices):
-            instance = getattr(value, "instance", None)
-            groups.setdefault(instance.system.name if instance else "", []).append((value, label))
-        return [*groups.pop("", []), *groups.items()]
 
 
 class TextField(forms.CharField):
@@ -106,7 +86,7 @@ class AccessRequestForm(forms.Form):
     )
     #: What was typed to find the person: all there is without JavaScript.
     beneficiary_search = forms.CharField(required=False, max_length=200)
-    user_type = UserTypeField(
+    user_type = forms.ModelChoiceField(
         label="Tipo Usuário",
         queryset=UserType.objects.none(),
         widget=UserTypeSelect,
@@ -114,7 +94,17 @@ class AccessRequestForm(forms.Form):
         help_text="Escolha o perfil que a pessoa vai usar. Peça só o necessário para o trabalho.",
     )
     system = forms.ModelChoiceField(
-        label="Sistema solicitado", queryset=ExternalSystem.objects.none(), empty_label="Escolha"
+        label="Sistema solicitado",
+        queryset=ExternalSystem.objects.none(),
+        widget=SystemSelect,
+        empty_label="Escolha",
+    )
+    #: Is there where one of the offered systems asks for it; read where the chosen one does.
+    unit = forms.ModelChoiceField(
+        label="Unidade em que o acesso vale",
+        queryset=Unit.objects.none(),
+        required=False,
+        error_messages={"invalid_choice": "Esta unidade não está na lista. Escolha outra."},
     )
     description = TextField(
         label="Descrição solicitação",
@@ -122,29 +112,53 @@ class AccessRequestForm(forms.Form):
         help_text="Explique para que o acesso será usado e, se houver, informe o ato de designação.",
         widget=forms.Textarea(attrs={"rows": 5}),
     )
+    attachments = FilesField(label="Anexos", required=False, help_text=f"{LIMITS} No máximo, {MOST_FILES} arquivos.")
+    #: How many files the page said were kept already: none of them may be missed unseen.
+    uploaded = CountField(required=False, widget=forms.HiddenInput)
     nonce = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, asker: User | None = None, **kwargs: Any) -> None:
+        """``asker``: by whose cargo systems are offered, where that is not ``user`` (who corrects in their place)."""
         super().__init__(*args, **kwargs)
         self.user = user
         self.matches: list[Employment] = []
-        systems = ExternalSystem.objects.filter(is_active=True)
-        self._choose_from("system", systems)
-        self._choose_from(
-            "user_type",
-            UserType.objects.filter(is_active=True, system__is_active=True).select_related("system"),
-        )
-        user_type = self.fields["user_type"]
-        assert isinstance(user_type, UserTypeField)  # noqa: S101 - for the type checker
-        user_type.widget.choices = user_type.grouped()
+        self._offer_systems(asker or user)
         self.initial.setdefault("nonce", new_nonce(user))
         self.initial.setdefault("requester_email", user.email)
         self.initial.setdefault("requester_phone", user.phone)
 
-    def _choose_from(self, name: str, queryset: QuerySet[Any]) -> None:
+    def _offer_systems(self, asker: User) -> None:
+        """What accepts requests and ``asker`` may ask for; what else is to be known stands in ``notes``."""
+        systems = list(ExternalSystem.objects.filter(is_active=True))
+        met = catalogue.rules_met_by(asker)
+        accepting = [system for system in systems if system.accepts_requests]
+        self.offered = [system for system in accepting if system.who_may_ask in met]
+        self.notes = catalogue.notes_on(systems, met)
+        self._choose_from("system", ExternalSystem.objects.accepting(), system_choices(self.offered))
+        user_types = UserType.objects.filter(is_active=True, system__in=accepting).select_related("system")
+        theirs = [user_type for user_type in user_types if user_type.system in self.offered]
+        self._choose_from("user_type", user_types, user_type_choices(theirs))
+        if self.asking_units:
+            self._choose_from("unit", current_units(), self._unit_choices)
+        else:
+            del self.fields["unit"]
+
+    def _choose_from(self, name: str, queryset: QuerySet[Any], choices: Choices | Callable[[], Choices]) -> None:
+        """``queryset``: what is known, so that each refusal has its own sentence; ``choices``: what is offered."""
         field = self.fields[name]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for the type checker
         field.queryset = queryset
+        field.widget.choices = choices
+
+    @property
+    def asking_units(self) -> list[str]:
+        """The names of the offered systems that ask for a unit."""
+        return [system.name for system in self.offered if system.asks_unit]
+
+    def _unit_choices(self) -> Choices:
+        bond = self.chosen
+        held = Employment.objects.current().filter(user=bond.user_id) if bond else Employment.objects.none()
+        return unit_choices({*held.values_list("unit_id", flat=True)})
 
     @property
     def chosen(self) -> Employment | None:
@@ -183,7 +197,21 @@ class AccessRequestForm(forms.Form):
         user_type, system = cleaned.get("user_type"), cleaned.get("system")
         if user_type and system and user_type.system_id != system.pk:
             self.add_error("user_type", f"Este tipo de usuário não é de {system}. Escolha um da lista deste sistema.")
+        self._clean_unit(cleaned, system)
         return cleaned
+
+    def clean_system(self) -> ExternalSystem:
+        system: ExternalSystem = self.cleaned_data["system"]
+        if system not in self.offered:
+            raise ValidationError(f"{catalogue.who_may_ask(system)} O cargo de quem pede não está entre eles.")
+        return system
+
+    def _clean_unit(self, cleaned: dict[str, Any], system: ExternalSystem | None) -> None:
+        if system is None or not system.asks_unit:  # whatever was posted, nobody asked for it
+            self.errors.pop("unit", None)
+            cleaned["unit"] = None
+        elif "unit" not in self.errors and cleaned.get("unit") is None:
+            self.add_error("unit", "Escolha a unidade em que o acesso vale.")
 
     def _clean_beneficiary(self, cleaned: dict[str, Any]) -> None:
         if {"beneficiary", "beneficiary_search"} & self.errors.keys():
@@ -202,11 +230,55 @@ class AccessRequestForm(forms.Form):
     def clean_nonce(self) -> uuid.UUID:
         """The form's mark. A form without any was not made by our page, and is one of its own."""
         if not self.cleaned_data["nonce"]:
-            return uuid.uuid4()
-        mark = read_nonce(self.cleaned_data["nonce"], self.user)
+            self.renew_nonce()
+        mark = self.mark
         if mark is None:
             raise ValidationError("Este formulário foi alterado ou é de outra pessoa. Confira e envie de novo.")
         return mark
+
+    #: For the page, which tells before anything is sent.
+    largest_file, most_files = LARGEST_FILE, MOST_FILES
+
+    @property
+    def mark(self) -> uuid.UUID | None:
+        """Of the form as the page shows it, under which its files are kept; None if it is not this person's."""
+        return read_nonce(str(self["nonce"].value() or "").strip(), self.user)
+
+    @property
+    def kept_files(self) -> list[Attachment]:
+        """What came with this form before, and is not filed yet."""
+        return list(attachments.kept_with(self.mark, self.user).filter(request=None)) if self.mark else []
+
+    def keep_files(self, chosen: Iterable[Any], corrected: AccessRequest | None = None) -> list[str]:
+        """Store files whatever else is wrong with the form, so that nobody sends them twice.
+
+        Returns a sentence for each that was refused. ``corrected``: the request that the form corrects.
+        """
+        refusals: dict[str, None] = {}
+        for upload in chosen:
+            if self.mark is None:
+                return ["Este formulário é de outra pessoa. Escolha os arquivos de novo."]
+            try:
+                attachments.keep(upload, mark=self.mark, by=self.user, request=corrected)
+            except attachments.FileRefusedError as refusal:
+                refusals[str(refusal)] = None
+        return list(refusals)
+
+    def receive_files(self, corrected: AccessRequest | None = None) -> None:
+        """Store what was sent with the form, and say beside the field what could not be."""
+        is_own = "nonce" not in self.errors  # or the page that comes back is another form
+        for refusal in self.keep_files(self.cleaned_data.get("attachments", []), corrected):
+            self.add_error("attachments", refusal)
+        announced = self.cleaned_data.get("uploaded", 0)
+        if is_own and self.mark and attachments.kept_with(self.mark, self.user).count() < announced:
+            self.add_error("attachments", attachments.GONE)
+
+    def begin_anew(self) -> None:
+        """The form was filed before: what is typed now, and the files that are new, are another form."""
+        old = self.mark
+        self.renew_nonce()
+        if old and self.mark:
+            attachments.hand_over(old, self.mark, by=self.user)
 
     def renew_nonce(self) -> None:
         """The page that comes back is another form: sent again, it is not taken for this one."""
@@ -222,129 +294,6 @@ def initial_from(request: AccessRequest) -> dict[str, Any]:
         "beneficiary_search": request.beneficiary_name,
         "user_type": request.user_type_id,
         "system": request.user_type.system_id,
+        "unit": request.unit_id,
         "description": request.description,
     }
-
-
-def printable(value: str) -> None:
-    """What no keyboard types would reach the mail and confuse who copies it from there."""
-    if not value.isprintable():
-        raise ValidationError("Use uma linha só, sem caracteres invisíveis.")
-
-
-def refuse_password_in_note(form: forms.Form) -> None:
-    """The note stays in the history for good, and people read it."""
-    password = form.cleaned_data.get("password")
-    if password and password in form.cleaned_data.get("note", ""):
-        form.add_error("note", "Não escreva a senha aqui: este texto fica no histórico.")
-
-
-class ReadableOnce(forms.PasswordInput):
-    """Can be checked while it is typed, and does not come back with a page that refuses something."""
-
-    input_type = "text"
-
-
-def first_login() -> forms.CharField:
-    return forms.CharField(
-        label="Login no outro sistema",
-        required=False,
-        max_length=150,
-        validators=[printable],
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
-    )
-
-
-def first_password() -> forms.CharField:
-    return forms.CharField(
-        label="Primeira senha no outro sistema",
-        required=False,
-        max_length=200,
-        validators=[printable],
-        widget=ReadableOnce(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
-    )
-
-
-class DecisionForm(forms.Form):
-    """What an analyst may do with one request. Who, when and for whom is not posted."""
-
-    to = forms.ChoiceField(
-        choices=[
-            (status.value, status.label)
-            for status in (
-                Status.IN_REVIEW,
-                Status.PENDING,
-                Status.APPROVED,
-                Status.RETURNED,
-                Status.REJECTED,
-                Status.COMPLETED,
-            )
-        ]
-    )
-    note = TextField(
-        label="Motivo",
-        required=False,
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 4}),
-        help_text="Obrigatório para devolver ou indeferir. Quem pediu vai ler este texto.",
-    )
-    renew_password = forms.BooleanField(label="Emitir nova senha provisória", required=False)
-    login = first_login()
-    password = first_password()
-    sends_own = forms.BooleanField(label="O próprio sistema envia o login e a senha à pessoa", required=False)
-
-    def __init__(self, *args: Any, asks_credential: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: Whether the system is one that an analyst registers people in by hand.
-        self.asks_credential = asks_credential
-
-    @property
-    def typed(self) -> workflow.Typed | None:
-        """What the other system gave, once the form is valid."""
-        if not self.asks_credential or self.cleaned_data["sends_own"]:
-            return None
-        return workflow.Typed(self.cleaned_data["login"], self.cleaned_data["password"])
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if self.asks_credential and cleaned.get("to") == Status.COMPLETED:
-            typed = [name for name in ("login", "password") if cleaned.get(name)]
-            if typed and cleaned.get("sends_own"):
-                self.add_error("sends_own", "Digite a credencial ou marque que o sistema a envia: as duas coisas não.")
-            elif len(typed) < 2 and not cleaned.get("sends_own"):  # noqa: PLR2004 - login and password
-                for name in {"login", "password"} - {*typed} - self.errors.keys():
-                    self.add_error(name, "Digite o que o outro sistema deu, ou marque que ele mesmo envia.")
-        refuse_password_in_note(self)
-        if cleaned.get("to") in workflow.NEEDS_REASON and not workflow.can_be_read(cleaned.get("note", "")):
-            self.add_error("note", workflow.WRITE_A_REASON)
-        return cleaned
-
-
-class ReissueForm(forms.Form):
-    """Why a credential is mailed again."""
-
-    note = TextField(
-        label="Motivo da reemissão",
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="A pessoa pode ler este texto, na cópia dos dados dela.",
-    )
-    login = first_login()
-    password = first_password()
-
-    def __init__(self, *args: Any, asks_credential: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.asks_credential = asks_credential
-        for name in ("login", "password"):
-            self.fields[name].required = asks_credential
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        refuse_password_in_note(self)
-        return cleaned
-
-    @property
-    def typed(self) -> workflow.Typed | None:
-        if not self.asks_credential:
-            return None
-        return workflow.Typed(self.cleaned_data["login"], self.cleaned_data["password"])

@@ -37,7 +37,7 @@ SETTINGS = (
     "TRUSTED_PROXIES STAFF_MFA PASSWORD_MIN_LENGTH DEBUG PORTAL_DEMO STATIC_ROOT LOG_LEVEL OUTBOX_SWEEP_SECONDS "
     "RETURN_DAYS SECURITY_EVENT_RETENTION_DAYS WEB_CONCURRENCY WEB_THREADS PORTAL_BIND BOUNCE_ADDRESS BOUNCE_MAILBOX "
     "MONITORING_ADDRESSES LOG_FORMAT MAIL_RETENTION_DAYS CELERY_BROKER_MASTER_NAME BREACHED_PASSWORDS_FILE "
-    "SESSION_IDLE_MINUTES SESSION_HOURS"
+    "SESSION_IDLE_MINUTES SESSION_HOURS ATTACHMENTS_DIR"
 ).split()
 
 Popen: TypeAlias = "subprocess.Popen[bytes]"
@@ -233,6 +233,9 @@ def set_own_environment(number: int) -> None:
         for name in ("queue", "control"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         os.environ["BROKER_DIR"] = str(folder)
+    attachments = Path(os.environ["PORTAL_TEST_FOLDER"], f"attachments-{number}")
+    attachments.mkdir(exist_ok=True)
+    os.environ["ATTACHMENTS_DIR"] = str(attachments)
     os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{free_port()}"
     os.environ["PORTAL_URL"] = f"http://127.0.0.1:{free_port()}"
 

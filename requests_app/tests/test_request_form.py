@@ -75,6 +75,7 @@ def test_the_form_has_the_sources_fields_in_the_sources_order(client, requester)
         "*Tipo Usuário:",
         "*Sistema solicitado:",
         "*Descrição solicitação:",
+        "Anexos: (opcional: ofício, ato de designação)",
     ]
     assert "SOLICITAÇÃO SISTEMAS EXTERNOS Nova Solicitação" in page.text
     assert "[*Campos obrigatórios]" in page.text
@@ -94,7 +95,7 @@ def test_name_and_cargo_are_filled_in_and_are_no_fields(client, requester):
     posted = {dict(control.attributes).get("name") for control in page.all("input", "select", "textarea", "button")}
     assert posted - {None} == {
         *("csrfmiddlewaretoken", "nonce", "requester_email", "requester_phone", "beneficiary_search", "buscar"),
-        *("user_type", "system", "description"),
+        *("user_type", "system", "description", "attachments"),
     }
 
 
