@@ -22,8 +22,10 @@ from accounts.tests.factories import EmploymentFactory
 from bnmp_portal.management.commands.load_sample_data import make_catalogue
 from conftest import PortalProcess, process_environment, start_portal_process
 from requests_app import workflow
-from requests_app.models import RequestEvent, Status, UserType
+from requests_app.attachments import place_of
+from requests_app.models import AccessRequest, RequestEvent, Status, UserType
 from requests_app.tests.factories import analyst, unsaved_request
+from requests_app.tests.files import attached, pdf
 
 from . import services
 from .visitor import Visitor
@@ -115,7 +117,9 @@ def signs_in(database: str, log: Path, cpf: str, password: str) -> bool:
 
 def test_a_backup_brings_back_people_history_and_what_is_owed(approved, empty_database, smtp_sink, tmp_path):
     here, backup = process_environment()["DATABASE_URL"], tmp_path / "portal.backup"
+    file = place_of(attached(AccessRequest.objects.get()).key)
     run_as_the_manual_says("backup", database=here, backup=backup)
+    file.unlink()
     # What went out after the backup was made goes out again after the restore.
     send_due(here, tmp_path / "first.log")
     (first,) = smtp_sink.wait(1, to=approved.email)
@@ -123,6 +127,8 @@ def test_a_backup_brings_back_people_history_and_what_is_owed(approved, empty_da
 
     run_as_the_manual_says("restore", database=empty_database, backup=backup)
 
+    assert file.read_bytes() == pdf()
+    assert file.stat().st_mode & 0o777 == 0o600
     events = RequestEvent.objects.count()
     assert execute(empty_database, "SELECT count(*) FROM requests_app_requestevent") == [(events,)]
     with pytest.raises((psycopg2.Error, sqlite3.Error), match="history rows are not changed"):

@@ -142,6 +142,8 @@ def test_with_what_a_container_is_given_the_portal_starts(name, tmp_path):
         assert COMPOSE["secrets"][secret] == {"file": f"secrets/{secret}"}
         (tmp_path / secret).write_text(f"{SECRETS[secret]}\n")
     given = {key: value.replace("/run/secrets", str(tmp_path)) for key, value in service["environment"].items()}
+    assert f"attachments:{given['ATTACHMENTS_DIR']}" in service["volumes"]
+    given["ATTACHMENTS_DIR"] = str(tmp_path)
 
     checked = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
