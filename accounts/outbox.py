@@ -10,7 +10,9 @@ import re
 import smtplib
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -46,6 +48,8 @@ SWEEP = "sweep"
 stopping = threading.Event()
 #: One mail at a time in each process: a process that is killed leaves at most one behind that the server has taken.
 _sending = threading.Lock()
+#: While many transactions follow one another: nobody is woken for each of them.
+_wakes_later = ContextVar("wakes_later", default=False)
 
 
 class SupersededError(Exception):
@@ -127,8 +131,21 @@ def owe(kind: str, *, recipient: User, about: int) -> None:
     ring_on_commit()
 
 
+@contextmanager
+def one_wake() -> Iterator[None]:
+    """One wake for all transactions inside, in the end: a broker that hangs costs a second, not one for each."""
+    token = _wakes_later.set(True)
+    try:
+        yield
+    finally:  # what was owed before something went wrong is owed all the same
+        _wakes_later.reset(token)
+        ring()
+
+
 def ring_on_commit() -> None:
     """One wake for each transaction, however many mails it owes."""
+    if _wakes_later.get():
+        return
     if all(entry[1] is not ring for entry in connection.run_on_commit):
         transaction.on_commit(ring, robust=True)
 
