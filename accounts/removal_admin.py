@@ -33,7 +33,7 @@ class AskedFilter(PeriodFilter):
 
 
 class FactorRemovalAdmin(DeskAdmin):
-    """Who may remove sees all of them; nobody else any."""
+    """Who may remove sees all of them, and so does the auditor; nobody else any."""
 
     list_display = ("person", "asked", "asked_by_name", "state")
     list_filter = (AskedFilter,)
@@ -44,7 +44,7 @@ class FactorRemovalAdmin(DeskAdmin):
     sortable_by = ()
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(removals.PERMISSION)
+        return any(request.user.has_perm(name) for name in (removals.PERMISSION, "accounts.view_factorremoval"))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -120,7 +120,7 @@ class FactorRemovalAdmin(DeskAdmin):
 
     def require(self, request: UserRequest) -> None:
         """Raises PermissionDenied for who may not take off anybody's second factor."""
-        if not self.has_view_permission(request):
+        if not request.user.has_perm(removals.PERMISSION):
             security.refused(removals.PERMISSION, by=request.user)
             raise PermissionDenied
 
@@ -151,7 +151,7 @@ class FactorRemovalAdmin(DeskAdmin):
             "state": state_of(removal),
             "refusal": refusal,
             "may_refuse": may_end,
-            "may_confirm": may_end and removal.asked_by_id != request.user.pk,
+            "why_not_confirmed": removals.why_not_confirmed(removal, request.user) if may_end else "",
         }
         status = 409 if refusal else 200
         return TemplateResponse(request, "admin/accounts/factorremoval/removal.html", context, status=status)
