@@ -12,13 +12,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 
 from accounts import factors, mail_admin, removals
 from accounts.http import wanted
 from accounts.models import Term, User
-from requests_app.models import AccessRequest
+from requests_app import calendar, worklist
 
 
 class PortalAdminSite(admin.AdminSite):
@@ -27,7 +28,7 @@ class PortalAdminSite(admin.AdminSite):
     index_title = "Mesa de trabalho"
     enable_nav_sidebar = False  # the queue needs the width
 
-    #: So many of those that wait stand on the first page; the rest is one click away.
+    #: So many of what went wrong stand on the first page; the rest is one click away.
     MOST_SHOWN = 20
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -35,23 +36,30 @@ class PortalAdminSite(admin.AdminSite):
         return super().has_permission(request) and (not settings.STAFF_MFA or factors.was_shown(request))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """The first page shows the mails that were not delivered and what waits, the oldest first."""
+        """The first page opens on the work: what waits for whom, the oldest first, and what went wrong."""
+        user = cast("User", request.user)
         mails: list[mail_admin.Row] = []
         if request.user.has_perm("accounts.view_outgoingmail"):
             mails = mail_admin.rows(mail_admin.failed(self.MOST_SHOWN + 1))
-        waiting: list[AccessRequest] = []
-        if request.user.has_perm("requests_app.view_accessrequest"):
-            queue = AccessRequest.objects.waiting().select_related("user_type__system", "holder").order_by("pk")
-            waiting = list(queue[: self.MOST_SHOWN + 1])
         context = {
-            "removals": list(removals.open_to(cast("User", request.user))[: self.MOST_SHOWN]),
+            "removals": list(removals.open_to(user)[: self.MOST_SHOWN]),
             "failed_mails": mails[: self.MOST_SHOWN],
             "more_failed": len(mails) > self.MOST_SHOWN,
-            "waiting": waiting[: self.MOST_SHOWN],
-            "more_wait": len(waiting) > self.MOST_SHOWN,
+            "sections": worklist.sections_for(user),
+            "search_help": "Protocolo, matrícula, CPF inteiro, ou nome de quem pede ou de quem terá o acesso",
+            "empty_years": self.empty_years(user),
             "term_missing": request.user.has_perm("accounts.add_term") and not Term.objects.exists(),
         }
         return super().index(request, {**context, **(extra_context or {})})
+
+    def empty_years(self, user: User) -> list[int]:
+        """Years without holidays, for who can add them: deadlines would count days on which nobody works."""
+        return calendar.empty_years(timezone.localdate()) if user.has_perm("requests_app.add_holiday") else []
+
+    def get_urls(self) -> list[Any]:
+        from requests_app.admin import numbers  # registers its models with this site
+
+        return [path("numeros/", self.admin_view(numbers.page), name="numbers"), *super().get_urls()]
 
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:

@@ -43,7 +43,7 @@ def _steps_of(user: User) -> QuerySet[RequestEvent]:
 
 def _grant_steps_of(user: User) -> QuerySet[GrantEvent]:
     mine = GrantEvent.objects.filter(grant__user=user)
-    return mine.select_related("grant__request", "typed_credential").order_by("-pk")
+    return mine.select_related("grant__request", "grant__user_type__system", "typed_credential").order_by("-pk")
 
 
 def _login_typed(event: GrantEvent) -> str | None:
@@ -105,6 +105,7 @@ def register_own() -> None:
                 "situacao": "Situação",
                 "desde": "Desde",
                 "protocolo": "Protocolo",
+                "vale_ate": "Vale até",
             },
             rows=lambda user: user.grants.select_related("user_type__system", "unit", "request").order_by("-pk"),
             row=lambda grant: (
@@ -113,7 +114,8 @@ def register_own() -> None:
                 str(grant.unit) if grant.unit else None,
                 grant.get_status_display(),
                 grant.granted_at,
-                grant.request.protocol,
+                grant.request.protocol if grant.request else None,
+                grant.expires_on,
             ),
             covers=frozenset({"requests_app.AccessGrant.user"}),
         ),
@@ -128,17 +130,47 @@ def register_own() -> None:
                 "situacao": "Situação",
                 "login": "Login no outro sistema",
                 "motivo": "Motivo",
+                "sistema": "Sistema",
             },
             rows=_grant_steps_of,
             row=lambda step: (
-                step.grant.request.protocol,
+                step.grant.request.protocol if step.grant.request else None,
                 step.at,
                 step.get_to_status_display(),
                 _login_typed(step),
                 step.note or None,
+                step.grant.user_type.system.name,
             ),
             covers=frozenset(),
             note="A primeira senha de outro sistema é apagada do portal depois de enviada.",
+        ),
+    )
+    register(
+        "anexos",
+        Section(
+            "Arquivos que enviei",
+            {
+                "protocolo": "Protocolo",
+                "arquivo": "Arquivo",
+                "tipo": "Tipo",
+                "formato": "Formato",
+                "bytes": "Tamanho em bytes",
+                "sha256": "SHA-256",
+                "enviado_em": "Enviado em",
+            },
+            rows=lambda user: user.attachments.select_related("request").order_by("-pk"),
+            row=lambda attachment: (
+                attachment.request.protocol if attachment.request else None,
+                attachment.name,
+                attachment.get_kind_display(),
+                attachment.get_media_type_display(),
+                attachment.size,
+                attachment.sha256,
+                attachment.at,
+            ),
+            covers=frozenset({"requests_app.Attachment.uploaded_by"}),
+            only_in_file=frozenset({"bytes", "sha256"}),
+            note="Os arquivos estão na página de cada solicitação.",
         ),
     )
     LEFT_OUT.update(

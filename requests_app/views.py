@@ -8,19 +8,21 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import resolve
+from django.utils import timezone
 from django.views import View
 
 from accounts import names
+from accounts.desk import is_key
 from accounts.http import STALE, UserRequest
 from accounts.models import Employment, User
 
-from . import notices, workflow
+from . import attachments, catalogue, notices, workflow
 from .forms import AccessRequestForm, initial_from, read_nonce
-from .models import AccessRequest, ExternalSystem, Status
+from .models import AccessRequest, ExternalSystem, Status, SystemNotice
 
 PAGE = 20
 PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
@@ -31,7 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """What the portal is; signed in: what is mine and what I can do."""
     if not request.user.is_authenticated:
         return render(request, "requests_app/welcome.html")
-    mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system")
+    mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "unit")
     grants = request.user.grants.live().select_related("user_type__system", "unit")
     context = {"requests": mine[:5], "grants": grants, "may_ask": _own_bond(request) is not None}
     return render(request, "requests_app/home.html", context)
@@ -40,7 +42,13 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def guidance(request: HttpRequest) -> HttpResponse:
     """The source's page: index, the two procedures, dated notices, whom to call."""
-    systems = ExternalSystem.objects.filter(is_active=True).select_related("successor").prefetch_related("notices")
+    published = SystemNotice.objects.filter(published_on__lte=timezone.localdate())
+    kept = ExternalSystem.objects.filter(is_active=True).select_related("successor")
+    systems = [
+        system
+        for system in kept.prefetch_related(Prefetch("notices", published))
+        if system.accepts_requests or catalogue.is_announced(system)
+    ]
     return render(request, "requests_app/guidance.html", {"systems": systems})
 
 
@@ -52,7 +60,7 @@ class RequestList(View):
     """Minhas solicitações: those I made and those that are for me."""
 
     def get(self, request: UserRequest) -> HttpResponse:
-        found = AccessRequest.objects.visible_to(request.user).select_related("user_type__system")
+        found = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "unit")
         query, status = request.GET.get("q", "").strip()[:100], request.GET.get("status", "")
         if PROTOCOL.fullmatch(query):
             found = found.filter(protocol=query)
@@ -90,6 +98,7 @@ class RequestDetail(View):
         context = {
             "access_request": access_request,
             "is_mine": access_request.requester_id == request.user.pk,
+            "attachments": attachments.of_the_requester(access_request),
             "steps": steps,
             "latest": steps[-1].event if steps else None,
             "may_cancel": workflow.may(request.user, access_request, Status.CANCELLED),
@@ -107,7 +116,10 @@ class RequestCreate(View):
     def post(self, request: UserRequest) -> HttpResponse:
         if "buscar" in request.POST:
             return self.page(request, searched(request))
-        form = AccessRequestForm(request.POST, user=request.user)
+        if "retirar" in request.POST:
+            return self.page(request, without_file(request))
+        form = AccessRequestForm(request.POST, request.FILES, user=request.user)
+        form.receive_files()
         if not form.is_valid():
             return self.page(request, form)
         asked = workflow.new_request(
@@ -115,17 +127,19 @@ class RequestCreate(View):
             requester=request.user,
             bond=form.cleaned_data["bond"],
             user_type=form.cleaned_data["user_type"],
+            unit=form.cleaned_data["unit"],
             description=form.cleaned_data["description"],
             email=form.cleaned_data["requester_email"],
             phone=form.cleaned_data["requester_phone"],
         )
         try:
-            filed = workflow.file(asked)
+            filed = attachments.file(asked)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
             return self.page(request, form)
-        if not workflow.asks_the_same(filed, asked):  # sent, gone back, filled in otherwise and sent again
-            form.renew_nonce()
+        # Sent, gone back, filled in otherwise and sent again.
+        if form.kept_files or not workflow.asks_the_same(filed, asked):
+            form.begin_anew()
             sentence = "Para fazer outro pedido, confira os dados e envie de novo."
             form.add_error(None, f"Este formulário já tinha sido enviado: protocolo {filed.protocol}. {sentence}")
             return self.page(request, form)
@@ -139,7 +153,12 @@ class RequestCreate(View):
 
     @classmethod
     def page(cls, request: HttpRequest, form: AccessRequestForm) -> HttpResponse:
-        context = {"form": form, "own_bond": _own_bond(request), "access_request": None}
+        context: dict[str, Any] = {
+            "form": form,
+            "own_bond": _own_bond(request),
+            "access_request": None,
+            "attachments": [],
+        }
         return render(request, "requests_app/request_form.html", context)
 
     @classmethod
@@ -156,18 +175,38 @@ def is_own_form(request: HttpRequest) -> bool:
     return request.user.is_authenticated and read_nonce(request.POST.get("nonce", ""), request.user) is not None
 
 
-def unvalidated(request: UserRequest) -> AccessRequestForm:
+def unvalidated(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
     """The form with what was typed and no judgement on it."""
     typed = {name: request.POST[name] for name in AccessRequestForm.base_fields if name in request.POST}
-    return AccessRequestForm(initial=typed, user=request.user)
+    return AccessRequestForm(initial=typed, user=request.user, asker=corrected.requester if corrected else None)
 
 
-def searched(request: UserRequest) -> AccessRequestForm:
+def on_the_way(request: UserRequest, corrected: AccessRequest | None) -> AccessRequestForm:
+    """The same, at a step before the form is sent; the files that were chosen are kept."""
+    form = unvalidated(request, corrected)
+    for refusal in form.keep_files(request.FILES.getlist("attachments"), corrected):
+        messages.error(request, refusal)
+    return form
+
+
+def searched(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
     """The search step without JavaScript: what was typed stays, and there is a list to choose from."""
-    form = unvalidated(request)
+    form = on_the_way(request, corrected)
     form.initial.pop("beneficiary", None)
     if sentence := form.search():
         messages.warning(request, sentence)
+    return form
+
+
+def without_file(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
+    """One of the files that were sent with the form is taken out again; what was typed stays."""
+    form = on_the_way(request, corrected)
+    key = request.POST["retirar"]
+    name = attachments.take_out(int(key), form.mark, by=request.user) if form.mark and is_key(key) else ""
+    if name:
+        messages.success(request, f"O arquivo “{name}” foi retirado.")
+    else:
+        messages.warning(request, "Este arquivo já não estava no formulário.")
     return form
 
 
@@ -178,7 +217,8 @@ class RequestCorrect(View):
         access_request = visible_request(request, protocol)
         if not workflow.may(request.user, access_request, Status.PENDING):
             return self.refused(request, access_request)
-        form = AccessRequestForm(user=request.user, initial=initial_from(access_request))
+        asker = access_request.requester
+        form = AccessRequestForm(user=request.user, asker=asker, initial=initial_from(access_request))
         return self.page(request, form, access_request)
 
     def post(self, request: UserRequest, protocol: str) -> HttpResponse:
@@ -186,8 +226,11 @@ class RequestCorrect(View):
         if not workflow.may(request.user, access_request, Status.PENDING):
             return self.refused(request, access_request)
         if "buscar" in request.POST:
-            return self.page(request, searched(request), access_request)
-        form = AccessRequestForm(request.POST, user=request.user)
+            return self.page(request, searched(request, access_request), access_request)
+        if "retirar" in request.POST:
+            return self.page(request, without_file(request, access_request), access_request)
+        form = AccessRequestForm(request.POST, request.FILES, user=request.user, asker=access_request.requester)
+        form.receive_files(access_request)
         if not form.is_valid():
             return self.page(request, form, access_request)
         corrected = {
@@ -195,12 +238,13 @@ class RequestCorrect(View):
             "requester_email": form.cleaned_data["requester_email"],
             "requester_phone": form.cleaned_data["requester_phone"],
             "user_type": form.cleaned_data["user_type"],
+            "unit": form.cleaned_data["unit"],
             "description": form.cleaned_data["description"],
         }
         for name, value in corrected.items():
             setattr(access_request, name, value)
         try:
-            workflow.correct(access_request, by=request.user)
+            attachments.correct(access_request, form.cleaned_data["nonce"], by=request.user)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
             return self.page(request, form, visible_request(request, protocol))
@@ -213,7 +257,12 @@ class RequestCorrect(View):
 
     @classmethod
     def page(cls, request: HttpRequest, form: AccessRequestForm, access_request: AccessRequest) -> HttpResponse:
-        context: dict[str, Any] = {"form": form, "own_bond": _own_bond(request), "access_request": access_request}
+        context: dict[str, Any] = {
+            "form": form,
+            "own_bond": _own_bond(request),
+            "access_request": access_request,
+            "attachments": attachments.of_the_requester(access_request),
+        }
         return render(request, "requests_app/request_form.html", context)
 
     @classmethod
@@ -223,7 +272,7 @@ class RequestCorrect(View):
             return None
         access_request = visible_request(request, resolve(request.path_info).kwargs["protocol"])
         messages.warning(request, STALE)
-        return cls.page(request, unvalidated(request), access_request)
+        return cls.page(request, unvalidated(request, access_request), access_request)
 
 
 class RequestCancel(View):

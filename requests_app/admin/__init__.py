@@ -1,5 +1,5 @@
 """The approvers' desk, one module for each of its parts; Django finds here what they register."""
 
-from . import accesses, catalogue, queue
+from . import accesses, calendar, catalogue, queue, reasons
 
-__all__ = ["accesses", "catalogue", "queue"]
+__all__ = ["accesses", "calendar", "catalogue", "queue", "reasons"]

@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Any, cast
 
-from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.shortcuts import redirect
+from django.urls import URLPattern
 
 from accounts import mail_admin
-from accounts.desk import DeskAdmin, moment, words_of
+from accounts.desk import DeskAdmin, moment
 from accounts.http import UserRequest
+from accounts.models import User
 
-from .. import notices
-from ..models import WAITING, AccessRequest, Status
-from . import decision
+from .. import calendar, notices
+from ..models import OPEN, AccessRequest
+from . import attachments, bulk, decision, export
+from .filters import ALL, FilterForm, find
 
 mail_admin.SEARCHES.append(notices.by_protocol)
 
-PART_OF_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
+TOO_MANY_PEOPLE = (
+    "Mais de 1.000 pessoas têm este nome, e a lista só mostra pedidos de 1.000 delas. Digite mais do nome."
+)
 
 
-class QueueFilter(admin.SimpleListFilter):
-    """The desk opens on what waits; the rest is one click away."""
+class RequestList(ChangeList):
+    """The list with the panel of filters; it asks for the page as a whole how old its requests are."""
 
-    title = "situação"
-    parameter_name = "situacao"
+    panel: FilterForm | None = None
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("todas", "Todas"), *Status.choices]
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Everything that may be chosen is on the panel; a lookup made by hand is refused, as on every list."""
+        if self.panel is None:
+            self.panel = FilterForm(request.GET, cast("User", request.user), searching=bool(self.query.strip()))
+        if unknown := self.get_filters_params().keys() - self.panel.fields.keys():
+            raise DisallowedModelAdminLookup(f"Filtering by {', '.join(sorted(unknown))} not allowed")
+        return [self.panel], True, {}, False, bool(self.panel.in_use)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() in Status.values:
-            return queryset.filter(status=self.value())
-        return queryset if self.value() == "todas" else queryset.filter(status__in=WAITING)
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        ordering = list(super().get_ordering(request, queryset))
+        assert self.panel is not None  # noqa: S101 - the filters come first
+        return ordering if ORDER_VAR in self.params or self.panel.oldest_first else ["-pk"]
 
-    def choices(self, changelist: Any) -> Any:
-        waiting, *others = super().choices(changelist)
-        yield {**waiting, "display": "Aguardando decisão"}
-        yield from others
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows = list(self.result_list)
+        for row, age in zip(rows, calendar.ages_of(row.created_at for row in rows), strict=True):
+            vars(row)["age_in_words"] = calendar.in_words(age) if row.status in OPEN else "–"
+        self.result_list = rows
+
+    @property
+    def everywhere_url(self) -> str:
+        """The same search in every status; nothing where nothing is looked for, or where it is looked for there."""
+        assert self.panel is not None  # noqa: S101 - the filters come first
+        looks_somewhere = self.query and self.panel.situation != ALL
+        return self.get_query_string({"situacao": ALL}) if looks_somewhere else ""
 
 
 @admin.register(AccessRequest)
@@ -50,46 +69,91 @@ class AccessRequestAdmin(DeskAdmin):
     list_display = (
         "protocol",
         "filed_at",
-        "beneficiary_name",
-        "user_type",
-        "requester_name",
+        "age",
+        "for_whom",
+        "what",
+        "who_asks",
+        "unit_shown",
         "status",
         "holder_name",
     )
-    list_filter = (QueueFilter, "user_type__system")
-    list_select_related = ("user_type__system", "holder")
+    list_select_related = ("user_type__system", "unit", "holder")
+    list_per_page = 50
     search_fields = ("protocol",)
-    search_help_text = "Protocolo, matrícula ou nome de quem terá o acesso"
+    search_help_text = "Protocolo, matrícula, CPF inteiro, ou nome de quem pede ou de quem terá o acesso"
     ordering = ("pk",)
+    sortable_by = ("filed_at",)
+    actions = bulk.ACTIONS
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RequestList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Fields of the panel that nobody filled in leave no trace in the address."""
+        empty = {name for name in ("q", *FilterForm.base_fields) if request.GET.get(name) == ""}
+        if request.method == "GET" and empty:
+            kept = request.GET.copy()
+            for name in empty:
+                del kept[name]
+            return redirect(f"{request.path}?{kept.urlencode()}")
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description="pedida em", ordering="pk")
     def filed_at(self, request: AccessRequest) -> str:
         return moment(request.created_at)
 
-    @admin.display(description="em análise por")
+    @admin.display(description="idade")
+    def age(self, request: AccessRequest) -> str:
+        age: str = vars(request)["age_in_words"]
+        return age
+
+    @admin.display(description="para quem")
+    def for_whom(self, request: AccessRequest) -> str:
+        return request.beneficiary_name
+
+    @admin.display(description="sistema e tipo")
+    def what(self, request: AccessRequest) -> str:
+        return str(request.user_type)
+
+    @admin.display(description="quem pede")
+    def who_asks(self, request: AccessRequest) -> str:
+        return request.requester_name
+
+    @admin.display(description="unidade")
+    def unit_shown(self, request: AccessRequest) -> str:
+        """Where the access holds; where the system does not ask for it, where the person works."""
+        return str(request.unit) if request.unit else request.beneficiary_lotacao
+
+    @admin.display(description="em análise com")
     def holder_name(self, request: AccessRequest) -> str:
         return request.holder.display_name if request.holder else "–"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if PART_OF_PROTOCOL.fullmatch(term):
-            return queryset.filter(protocol__contains=term), False
-        for word in words_of(term):
-            queryset = queryset.filter(
-                Q(beneficiary__search_name__contains=f" {word}")
-                | Q(beneficiary_matricula__startswith=word)
-                | Q(protocol__endswith=word)
-            )
-        return queryset, False
+        found, too_many = find(queryset, search_term)
+        if too_many:
+            messages.warning(request, TOO_MANY_PEOPLE)
+        return found, False
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """The name is the admin's: what ``permissions=["decide"]`` of an action asks."""
+        return self.has_view_permission(request) and bulk.may_decide(request)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        if refusal := bulk.why_not(request):
+            messages.error(request, refusal)
+            return None
+        return super().response_action(request, queryset)
 
     def get_urls(self) -> list[URLPattern]:
-        decide = self.admin_site.admin_view(self.decide_view)
-        return [path("<int:pk>/decidir/", decide, name="requests_app_accessrequest_decide"), *super().get_urls()]
-
-    def decide_view(self, request: UserRequest, pk: int) -> HttpResponse:
-        return decision.decide(request, pk) if request.method == "POST" else self.nothing_done(request, pk)
+        return [
+            *bulk.urls(self),
+            *export.urls(self),
+            *decision.urls(self),
+            *attachments.urls(self),
+            *super().get_urls(),
+        ]
 
     def page(self, request: UserRequest, pk: int) -> HttpResponse:
         return decision.page(request, pk)

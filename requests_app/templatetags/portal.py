@@ -10,6 +10,7 @@ from django.template.context import RequestContext
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts.models import User
+from requests_app import heads
 from requests_app.emails import opened_by_portal_password
 
 register = template.Library()
@@ -19,6 +20,12 @@ register = template.Library()
 def portal_systems(person: User | None = None) -> list[str]:
     """Names of the systems that the portal's own password opens, for this person or for whoever has the access."""
     return opened_by_portal_password(person)
+
+
+@register.simple_tag
+def heads_a_unit(person: User) -> bool:
+    """Whether the menu has "Acessos da minha unidade"."""
+    return bool(heads.units_headed_by(person))
 
 
 @register.simple_tag(takes_context=True)

@@ -25,8 +25,19 @@ from accounts.models import (
     TermAcceptance,
 )
 from accounts.tests.factories import EmploymentFactory, UserFactory
-from requests_app import workflow
-from requests_app.models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, RequestEvent, Status, SystemNotice
+from requests_app import catalogue, workflow
+from requests_app.models import (
+    AccessGrant,
+    AccessRequest,
+    Cargo,
+    GrantEvent,
+    GrantStatus,
+    Holiday,
+    ReasonTemplate,
+    RequestEvent,
+    Status,
+    SystemNotice,
+)
 
 from .factories import (
     ExternalSystemFactory,
@@ -97,7 +108,7 @@ def test_any_status_is_one_click_away(client, decider, status):
 def test_a_status_that_is_none_shows_what_waits(client, decider, value):
     waiting = request_in(Status.PENDING)
     request_in(Status.COMPLETED)
-    assert shown(client.get(QUEUE, {"situacao": value})) == [waiting.protocol]
+    assert shown(client.get(QUEUE, {"situacao": value}, follow=True)) == [waiting.protocol]
 
 
 def test_a_row_says_who_asks_what_for_whom_and_who_holds_it(client, decider):
@@ -134,7 +145,9 @@ def three(decider):
         ("j%o", set()),
         ("jo_o", set()),
         ("20__-0000%", set()),
-        ("'", {"joao", "maria", "jose"}),
+        ("'", set()),
+        ("%", set()),
+        ("_", set()),
         ('"joao', {"joao"}),
         ("' OR '1'='1", set()),
         ("ninguém", set()),
@@ -672,6 +685,10 @@ def everything(decider):
         user=request.beneficiary, reason="celular perdido", asked_by=decider, lapses_at=timezone.now()
     )
     SystemNotice.objects.create(system=grant.user_type.system, text="Novidade.")
+    catalogue.record(grant.user_type.system, before=None, by=decider)
+    Cargo.objects.get_or_create(folded_name="juiz de direito", defaults={"name": "Juiz de Direito"})
+    Holiday.objects.create(starts_on="2031-04-11", ends_on="2031-04-11", name="Sexta-feira Santa", scope="NATIONAL")
+    ReasonTemplate.objects.create(decision="REJECTED", title="Sem finalidade", text="Diga para que serve o acesso.")
     SecurityEvent.objects.create(kind=SecurityEvent.Kind.SIGNED_IN, user=request.requester, actor=request.requester)
     return [request.requester.cpf, request.beneficiary.cpf, decider.cpf]
 
@@ -846,7 +863,7 @@ def test_a_date_made_by_hand_is_refused_before_it_reaches_the_database(client):
         "accounts/user/?is_active__exact=1",
         "accounts/outgoingmail/?situacao=atencao&mensagem=credential&periodo=7",
         "accounts/securityevent/?periodo=7",
-        "requests_app/accessrequest/?user_type__system__id__exact=1&situacao=todas",
+        "requests_app/accessrequest/?situacao=todas&idade=ate-2&com=comigo&de=2026-01-31",
         "requests_app/accessgrant/?status__exact=ACTIVE",
         "accounts/unit/?comarca=Campo+Grande",
     ],

@@ -11,7 +11,7 @@ from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
 from .. import emails
 from ..models import NOT_YOUR_OWN, AccessGrant, AccessRequest, ExternalSystem, GrantEvent, GrantStatus, TypedCredential
-from .rules import MoveRefusedError, can_be_read
+from .rules import MoveRefusedError, can_be_read, is_analyst, why_no_analyst
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,20 @@ def _nobody_has_it(user: User) -> bool:
     return live is None or not (live.nonce or emails.was_delivered(live))
 
 
+def is_own(by: User, grant: AccessGrant) -> bool:
+    """Whether somebody has the access or asked for it; one that is older than the portal has no request."""
+    return by.pk == grant.user_id or (grant.request is not None and by.pk == grant.request.requester_id)
+
+
 def may_reissue(by: User, grant: AccessGrant) -> bool:
     """What the button asks before it is shown."""
     return not _why_not_reissue(by, grant)
 
 
 def _why_not_reissue(by: User, grant: AccessGrant) -> str:
-    if not (by.is_active and by.has_perm("requests_app.decide")):
-        return "Você não tem permissão para isso."
-    if by.pk in {grant.user_id, grant.request.requester_id}:
+    if not is_analyst(by):
+        return why_no_analyst(by)
+    if is_own(by, grant):
         return NOT_YOUR_OWN
     if grant.status != GrantStatus.ACTIVE:
         return "Só um acesso ativo tem credencial para reemitir."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import date, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -13,7 +12,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import Employment, User
 
-from .. import emails
+from .. import calendar, catalogue, emails
 from ..models import (
     ALREADY_ASKED,
     NOT_YOUR_OWN,
@@ -31,12 +30,14 @@ from .rules import (
     MOVES,
     NEEDS_REASON,
     ONLY_WITH_A_BOND,
+    UNFIT_REASON,
     WRITE_A_REASON,
     MoveRefusedError,
     Role,
     can_be_read,
     has_left,
     roles_of,
+    why_no_analyst,
 )
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ def move(
     registered by hand; None where that system sends its own. Raises MoveRefusedError, with a sentence for the person,
     if the table, the role, the four-eyes rule or the state of things forbids it.
     """
-    request = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    # Locked first and looked up then: with a join, PostgreSQL would not find a row whose keys changed while it waited.
+    AccessRequest.objects.select_for_update(of=("self",), no_key=True).only("pk").get(pk=pk)
+    request = AccessRequest.objects.select_related("user_type__system", "requester", "beneficiary", "unit").get(pk=pk)
     came_from = Status(request.status)
     _refuse_unless_allowed(request, came_from, to, by)
     if seen is not None and request.events.filter(pk__gt=seen).exists():
@@ -143,6 +146,8 @@ def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status
         return
     if by is not None and by.pk in {request.requester_id, request.beneficiary_id} and Role.ANALYST in allowed:
         raise MoveRefusedError(NOT_YOUR_OWN)
+    if by is not None and Role.ANALYST in allowed:
+        raise MoveRefusedError(why_no_analyst(by))
     raise MoveRefusedError("Você não tem permissão para isso.")
 
 
@@ -151,7 +156,7 @@ def _with_reason(request: AccessRequest, to: Status, note: str, reason: ReasonTe
     if reason is None:
         return note
     if not (reason.is_active and reason.decision == to and reason.system_id in {None, request.user_type.system_id}):
-        raise MoveRefusedError("Este modelo de motivo não serve para esta decisão ou para este sistema. Escolha outro.")
+        raise MoveRefusedError(UNFIT_REASON)
     return "\n\n".join(text for text in (reason.wording, note) if text)
 
 
@@ -164,8 +169,8 @@ def refuse_if_impossible(request: AccessRequest) -> None:
         raise MoveRefusedError(
             "Esta pessoa não tem e-mail no cadastro e não receberia a credencial. Avise a Gestão de Pessoas."
         )
-    if not (user_type.is_active and user_type.system.is_active):
-        raise MoveRefusedError(f"{user_type} não aceita pedidos no momento.")
+    if sentence := catalogue.why_not(request):
+        raise MoveRefusedError(sentence)
     same = AccessRequest.objects.open().filter(beneficiary=beneficiary, user_type=user_type, unit=request.unit)
     if other := same.exclude(pk=request.pk).first():
         raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
@@ -181,7 +186,7 @@ def _record(
     request.status = to
     request.holder = by if to == Status.IN_REVIEW else None
     if to == Status.RETURNED:
-        request.correct_by = add_business_days(timezone.localdate(), settings.RETURN_DAYS)
+        request.correct_by = calendar.add_business_days(timezone.localdate(), settings.RETURN_DAYS)
     if to in {Status.APPROVED, Status.REJECTED}:
         request.decided_by, request.decided_at = by, timezone.now()
     if to == Status.COMPLETED:
@@ -254,12 +259,3 @@ def _expire(overdue: QuerySet[AccessRequest], pk: int) -> bool:
         return False
     move(pk, Status.EXPIRED, by=None)
     return True
-
-
-def add_business_days(start: date, days: int) -> date:
-    """``days`` business days later: Saturdays and Sundays do not count."""
-    day = start
-    while days:
-        day += timedelta(days=1)
-        days -= day.weekday() < 5  # noqa: PLR2004 - Monday is 0, Saturday 5
-    return day

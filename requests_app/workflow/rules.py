@@ -48,6 +48,8 @@ NEEDS_REASON = frozenset({Status.RETURNED, Status.REJECTED})
 
 
 WRITE_A_REASON = "Escreva o motivo: quem pediu precisa saber o que houve."
+UNFIT_REASON = "Este modelo de motivo não serve para esta decisão ou para este sistema. Escolha outro."
+SAYS_WHO_DECIDES = "Quem define os perfis da equipe não decide solicitações nem acessos."
 ONLY_WITH_A_BOND = "Só quem tem vínculo ativo com o Tribunal pode pedir acessos."
 
 
@@ -66,7 +68,17 @@ def roles_of(by: User | None, request: AccessRequest) -> frozenset[Role]:
         return frozenset({Role.REQUESTER})
     if by.pk == request.beneficiary_id:
         return frozenset({Role.BENEFICIARY}) if has_left(request.requester) else frozenset()
-    return ANALYST if by.is_active and by.has_perm("requests_app.decide") else frozenset()
+    return ANALYST if is_analyst(by) else frozenset()
+
+
+def is_analyst(by: User) -> bool:
+    """Whether somebody decides at all. Who says who decides never does: nobody grants themselves a decision."""
+    return by.is_active and by.has_perm("requests_app.decide") and not by.has_perm("accounts.change_roles")
+
+
+def why_no_analyst(by: User) -> str:
+    """What somebody reads who is none."""
+    return SAYS_WHO_DECIDES if by.has_perm("accounts.change_roles") else "Você não tem permissão para isso."
 
 
 def has_left(person: User) -> bool:

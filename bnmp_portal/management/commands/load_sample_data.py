@@ -15,19 +15,38 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts import terms
 from accounts.models import Employment, User
-from requests_app import workflow
-from requests_app.models import AccessRequest, ExternalSystem, Status, SystemNotice, UserType
+from requests_app import grants_file, workflow
+from requests_app.models import (
+    AccessGrant,
+    AccessRequest,
+    ExternalSystem,
+    GrantStatus,
+    ReasonTemplate,
+    Status,
+    SystemNotice,
+    UserType,
+)
 
 PEOPLE = Path(__file__).parents[2] / "sample" / "servidores.csv"
 PASSWORD = "mandacaru-florido-22"  # noqa: S105 - known to all, and only in the demonstration
 
 #: matrícula, who it is in the demonstration
-SERVIDOR, ANALYST, MANAGER = "056839", "095610", "049314"
+SERVIDOR, ANALYST, MANAGER, ADMINISTRATOR, AUDITOR = "056839", "095610", "049314", "063241", "009509"
+#: The group of each who can sign in; None for who is not of the staff.
+SIGN_IN = {
+    SERVIDOR: None,
+    ANALYST: "Análise",
+    MANAGER: "Gestão",
+    ADMINISTRATOR: "Administração",
+    AUDITOR: "Auditoria",
+}
 #: (CPF, password, who) of those who may sign in; ``run_portal`` prints them.
 DEMO_ACCOUNTS: list[tuple[str, str, str]] = [
     ("181.590.830-09", PASSWORD, "servidora, pede acessos (Lúcia)"),
     ("432.319.487-03", PASSWORD, "analista da Coordenadoria, decide em /admin/ (Lúcia Leão)"),
     ("928.159.013-15", PASSWORD, "Gestão, cuida do catálogo em /admin/ (Luís)"),
+    ("279.180.588-52", PASSWORD, "Administração, diz quem é da equipe em /admin/ (Ana)"),
+    ("483.726.167-10", PASSWORD, "Auditoria, lê tudo em /admin/ e não muda nada (Tânia)"),
 ]
 
 PORTAL, OPERATOR, OWN = (
@@ -81,7 +100,41 @@ CATALOGUE: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         ("Servidor", "Magistrado", "Dirigente"),
     ),
     ("SIEL", OPERATOR, "Informações do cadastro eleitoral.", "https://www.tre-ms.jus.br", ("Servidor", "Magistrado")),
+    ("SINIC", OWN, "Informações criminais da Polícia Federal.", "https://www.gov.br/pf", ("Consulta",)),
 ]
+#: decision, title, text, system: beside those that every portal begins with
+REASONS: list[tuple[str, str, str, str]] = [
+    (
+        ReasonTemplate.Decision.RETURNED,
+        "Falta o e-mail individual",
+        "Informe o e-mail funcional da própria pessoa. O e-mail da unidade não é aceito neste sistema.",
+        "SIEL",
+    ),
+    (
+        ReasonTemplate.Decision.REJECTED,
+        "A unidade já tem três operadores",
+        "A unidade já tem o número máximo de operadores do SIEL. Peça antes a saída de um deles.",
+        "SIEL",
+    ),
+    (
+        ReasonTemplate.Decision.RETURNED,
+        "Falta dizer o magistrado",
+        "Diga em nome de qual magistrado a pessoa vai usar o sistema.",
+        "SISBAJUD",
+    ),
+]
+
+#: Accesses from before the portal, as their file gives them.
+OLD_ACCESSES = """MATRÍCULA;SISTEMA;TIPO DE USUÁRIO;UNIDADE;DESDE;ATÉ
+026665;BNMP 2.0;Servidor;;04/03/2019;
+026665;SEEU;Servidor;;11/08/2021;
+026117;SERASAJUD;Servidor;;20/05/2020;
+067474;RENAJUD;Servidor;;02/02/2018;
+089401;SISBAJUD;Servidor assessor;0021-005;15/01/2024;31/12/2099
+062247;SISBAJUD;Magistrado;0021-005;15/01/2024;
+056106;SEEU;Servidor;;30/09/2022;
+092589;RENAJUD;Servidor;;12/06/2017;
+"""
 
 
 class Command(BaseCommand):
@@ -99,7 +152,7 @@ class Command(BaseCommand):
 def load() -> None:
     """Fill an empty, migrated database."""
     call_command("import_directory", str(PEOPLE), verbosity=0)
-    for matricula, group in ((SERVIDOR, None), (ANALYST, "Análise"), (MANAGER, "Gestão")):
+    for matricula, group in SIGN_IN.items():
         user = person(matricula)
         user.password = make_password(PASSWORD)
         user.is_staff = group is not None
@@ -107,10 +160,11 @@ def load() -> None:
         if group:
             user.groups.add(Group.objects.get(name=group))
     term = terms.publish(terms.draft(), after=0, by=person(MANAGER))
-    for matricula in (SERVIDOR, ANALYST, MANAGER):  # others meet it at their first sign-in
+    for matricula in SIGN_IN:  # others meet it at their first sign-in
         terms.accept(person(matricula), term)
     make_catalogue()
     make_requests()
+    make_old_accesses()
 
 
 def person(matricula: str) -> User:
@@ -118,10 +172,15 @@ def person(matricula: str) -> User:
 
 
 def make_catalogue() -> None:
-    """Eight systems with their user types."""
+    """Nine systems with their user types; one of them for magistrates, one that asks for the unit."""
     for name, credential, purpose, url, user_types in CATALOGUE:
         system = ExternalSystem.objects.create(name=name, credential=credential, purpose=purpose, url=url)
         UserType.objects.bulk_create([UserType(system=system, name=user_type) for user_type in user_types])
+    for decision, title, text, name in REASONS:
+        system = ExternalSystem.objects.get(name=name)
+        ReasonTemplate.objects.create(decision=decision, title=title, text=text, system=system)
+    ExternalSystem.objects.filter(name="SINIC").update(who_may_ask=ExternalSystem.WhoMayAsk.MAGISTRATES)
+    ExternalSystem.objects.filter(name="SISBAJUD").update(asks_unit=True)
     bnmp = ExternalSystem.objects.get(name="BNMP 2.0")
     bnmp.successor = ExternalSystem.objects.get(name="BNMP 3.0")
     bnmp.save(update_fields=["successor"])
@@ -136,12 +195,14 @@ def make_requests() -> None:
 
     def file(requester: User, matricula: str, system: str, user_type: str, description: str) -> AccessRequest:
         bond = Employment.objects.select_related("user", "unit").get(matricula=matricula)
+        asked = UserType.objects.select_related("system").get(system__name=system, name=user_type)
         return workflow.file(
             workflow.new_request(
                 form_nonce=uuid.uuid4(),
                 requester=requester,
                 bond=bond,
-                user_type=UserType.objects.get(system__name=system, name=user_type),
+                user_type=asked,
+                unit=bond.unit if asked.system.asks_unit else None,
                 description=description,
                 email=requester.email,
                 phone=requester.phone,
@@ -171,3 +232,19 @@ def make_requests() -> None:
     expired = file(servidor, "066919", "SERASAJUD", "Servidor", "Ofícios.")
     move(expired, Status.RETURNED, "Descreva melhor para que o acesso será usado.")
     move(expired, Status.EXPIRED, by=None)
+
+
+def make_old_accesses() -> None:
+    """From before the portal; one is suspended, and the head of a unit asks for the end of another."""
+    plan = grants_file.plan(grants_file.read(OLD_ACCESSES.encode()))
+    grants_file.apply(plan, source="acessos.csv")
+
+    def access(matricula: str, system: str) -> int:
+        return AccessGrant.objects.get(user=person(matricula), user_type__system__name=system).pk
+
+    workflow.move_grant(
+        access("067474", "RENAJUD"), GrantStatus.SUSPENDED, by=person(ANALYST), note="Licença até o fim do semestre."
+    )
+    workflow.move_grant(
+        access("026117", "SERASAJUD"), GrantStatus.TO_REVOKE, by=person(MANAGER), note="A servidora mudou de setor."
+    )
