@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -153,6 +154,15 @@ def _resolve_lookup_or_fail(self: template_base.Variable, context: template_cont
 @pytest.fixture(autouse=True)
 def _undefined_template_variables_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_base.Variable, "_resolve_lookup", _resolve_lookup_or_fail)
+
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def _no_files_left() -> Iterator[None]:
+    """The rows of attachments end with a test, and so do their files."""
+    yield
+    for path in Path(os.environ["ATTACHMENTS_DIR"]).iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 # --- Mail -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import add_never_cache_headers
@@ -22,6 +24,7 @@ from . import correlation
 if TYPE_CHECKING:
     from .models import User
 
+NOT_SENT = "A sua sessão terminou. O que você enviou não foi gravado. Entre de novo e repita o envio."
 STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
 
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
@@ -183,6 +186,19 @@ class RequestIdMiddleware:
         return response
 
 
+class SignInFirstMiddleware(LoginRequiredMiddleware):
+    """Leads strangers to the door; whoever sent something is told there that it was not taken."""
+
+    #: Posted by a page that is open, and not by the person.
+    BY_ITSELF = frozenset({"session-use"})
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        if request.method == "POST" and name not in self.BY_ITSELF:
+            messages.warning(request, NOT_SENT)
+        return super().handle_no_permission(request, view_func)
+
+
 class PasswordChangeRequiredMiddleware:
     """Who came in with a provisional password chooses one before anything else."""
 
@@ -201,6 +217,7 @@ class PasswordChangeRequiredMiddleware:
             "password-reset",
             "password-reset-sent",
             "password-reset-link",
+            "password-reset-link-cut",
             "password-reset-new",
             "password-reset-done",
         }

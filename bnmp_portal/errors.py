@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from http import HTTPStatus
 
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views import defaults
 
 from accounts import correlation
+from accounts.http import GetResponse
 
 #: Seconds; a restart of the database takes a few.
 RETRY_AFTER = 15
@@ -34,13 +36,35 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
     Because the database was not there, or because the session was ended meanwhile. What was asked is done by then:
     "nothing was stored" would be a lie.
+
+    As ``not_found``, it reads nothing that was posted: Django's own look there for a token, and fail where the form
+    cannot be read.
     """
     if database_is_away(exception):
         return away(request)
     if isinstance(exception, SessionInterrupted):
         page = render_to_string("session_ended.html", {"is_post": request.method == "POST"})
         return HttpResponse(page, status=400, headers={"Cache-Control": "no-store"})
-    return defaults.bad_request(request, exception)
+    return HttpResponse(render_to_string("400.html"), status=400)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The 404 page."""
+    return render(request, "404.html", status=404)
+
+
+class NotAllowedMiddleware:
+    """Who asks in a way that an address does not take is told so by a page; Django's answer is empty."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_bare = response.status_code == HTTPStatus.METHOD_NOT_ALLOWED and not response.content
+        if is_bare and request.accepts("text/html"):
+            response.content = render_to_string("405.html")
+        return response
 
 
 def database_is_away(problem: BaseException | None) -> bool:

@@ -42,7 +42,7 @@ def demo_key(name: str) -> str:
 
 PORTAL_DEMO = boolean("PORTAL_DEMO", default=False)
 if PORTAL_DEMO:
-    for folder in ("broker/queue", "broker/control", "mail", "log"):
+    for folder in ("broker/queue", "broker/control", "mail", "log", "attachments"):
         (VAR_DIR / folder).mkdir(parents=True, exist_ok=True)
     for name, value in {
         "SECRET_KEY": demo_key("secret_key"),
@@ -52,6 +52,7 @@ if PORTAL_DEMO:
         "DATABASE_URL": f"sqlite:///{VAR_DIR / 'portal.sqlite3'}",
         "CELERY_BROKER_URL": "filesystem://",
         "EMAIL_URL": f"filemail:///{VAR_DIR / 'mail'}",
+        "ATTACHMENTS_DIR": str(VAR_DIR / "attachments"),
         "DEFAULT_FROM_EMAIL": "Sistemas Externos <nao-responda@tjms.jus.br>",
     }.items():
         if name not in os.environ and f"{name}_FILE" not in os.environ:
@@ -111,21 +112,24 @@ MIDDLEWARE = [
     "accounts.http.AnswerHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Outside of what leads to https or to the last slash: the address may be a link to a new password.
+    "accounts.http.NoStoreMiddleware",
     "accounts.http.RequestIdMiddleware",
     "accounts.http.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "requests_app.uploads.UploadMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "accounts.sessions.SessionUseMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.http.SignInFirstMiddleware",
     "accounts.http.PasswordChangeRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.terms.TermMiddleware",
-    "accounts.http.NoStoreMiddleware",
+    "bnmp_portal.errors.NotAllowedMiddleware",
 ]
 ROOT_URLCONF = "bnmp_portal.urls"
 WSGI_APPLICATION = "bnmp_portal.wsgi.application"
@@ -268,10 +272,10 @@ PASSWORD_MIN_LENGTH = number("PASSWORD_MIN_LENGTH", 15, least=8, most=64)
 PASSWORD_MAX_LENGTH = 128
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.LengthValidator"},
+    {"NAME": "accounts.passwords.OwnDataValidator"},
+    {"NAME": "accounts.passwords.ContextWordsValidator"},
     {"NAME": "accounts.passwords.CommonPasswordValidator"},
     {"NAME": "accounts.breaches.BreachedPasswordValidator"},
-    {"NAME": "accounts.passwords.ContextWordsValidator"},
-    {"NAME": "accounts.passwords.OwnDataValidator"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
@@ -322,6 +326,9 @@ X_FRAME_OPTIONS = "DENY"
 USE_X_FORWARDED_HOST = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1500
+#: Files that came with requests, out of the web server's reach; the same folder for every machine.
+ATTACHMENTS_DIR = Path(text("ATTACHMENTS_DIR", "/var/lib/portal/attachments"))
+FILE_UPLOAD_HANDLERS = ["requests_app.uploads.UploadHandler"]
 CONTENT_SECURITY_POLICY: dict[str, dict[str, Iterable[str]]] = {
     "DIRECTIVES": {
         "default-src": [NONE],

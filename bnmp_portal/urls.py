@@ -11,6 +11,7 @@ from django.urls import include, path
 from . import demo, health, metrics
 
 handler400 = "bnmp_portal.errors.bad_request"
+handler404 = "bnmp_portal.errors.not_found"
 handler500 = "bnmp_portal.errors.server_error"
 
 urlpatterns = [

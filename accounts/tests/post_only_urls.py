@@ -6,9 +6,9 @@ from django.http import HttpResponse
 from django.urls import path
 from django.views import View
 
-from bnmp_portal.urls import handler400, handler500, urlpatterns
+from bnmp_portal.urls import handler400, handler404, handler500, urlpatterns
 
-__all__ = ["handler400", "handler500", "urlpatterns"]
+__all__ = ["handler400", "handler404", "handler500", "urlpatterns"]
 
 
 class PostOnly(View):

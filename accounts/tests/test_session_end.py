@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from accounts.models import Session
 from accounts.tests.factories import PASSWORD, EmploymentFactory
-from requests_app.tests.factories import analyst
+from requests_app.tests.factories import analyst, manager
 
 pytestmark = pytest.mark.browser
 
@@ -138,6 +138,28 @@ def test_after_the_end_what_was_typed_is_kept_and_sent_after_a_sign_in_in_anothe
     expect(page.get_by_role("heading", name="Corrija").or_(page.locator("[data-error-summary]")).first).to_be_visible()
     assert STALE not in page.content()  # the form was taken and judged; it lacks its other fields
     expect(page.get_by_label("Descrição solicitação")).to_have_value("Meia hora de texto.")
+
+
+def test_after_the_end_the_desk_says_when_a_form_can_be_sent_and_then_it_can(
+    portal_server, page: Page, context: BrowserContext, transactional_db
+):
+    by, person = manager(), EmploymentFactory().user
+    page.clock.install()
+    sign_in(page, by, leads_to="/admin/")
+    page.goto(f"/admin/accounts/user/{person.pk}/email/")
+    page.get_by_label("Novo e-mail").fill("novo.endereco@tjms.jus.br")
+    page.get_by_label("Motivo").fill("Ligou do ramal.")
+    time_passes(page, "31:00", minutes=31)
+    says(page, OVER)
+    says(page, "Só envie daqui quando esta página avisar que você entrou.")
+
+    with context.expect_page() as opened:
+        page.get_by_role("link", name="Entrar de novo (abre outra aba)").click()
+    sign_in(opened.value, by)
+    says(page, BACK)
+    page.get_by_role("button", name="Corrigir e-mail").click()
+
+    expect(page.get_by_text("O e-mail foi corrigido.")).to_be_visible()
 
 
 def test_another_persons_sign_in_ends_the_page_and_lends_it_nothing(

@@ -1,7 +1,8 @@
 """Generated inputs for every address: whatever is typed, posted or uploaded gets an answer, never an exception.
 
 The forms are found from the addresses, and their fields from the pages as people get them: a form that is new is tried
-without a line here, and one that cannot be found fails. ``make fuzz`` tries 10,000 inputs for each address.
+without a line here, and one that cannot be found fails. ``make fuzz`` tries 10,000 inputs for each form, and 1,000
+for each address.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 import time_machine
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
-from django.urls import URLPattern, get_resolver, resolve
+from django.urls import Resolver404, URLPattern, get_resolver, resolve
 from django.utils import timezone
 from django.views.generic import RedirectView
 from hypothesis import HealthCheck, Phase, given, note
@@ -33,30 +35,37 @@ from accounts.models import FactorRemoval, HelpDesk, OutgoingMail, SecurityEvent
 from accounts.tests.captcha_solver import solve
 from accounts.tests.factories import PASSWORD, EmploymentFactory
 from accounts.tests.telephone import with_telephone
-from requests_app import workflow
-from requests_app.models import ExternalSystem, Status
+from conftest import FORBIDDEN_IN_PAGES
+from requests_app import catalogue, workflow
+from requests_app.models import Cargo, ExternalSystem, ReasonTemplate, Status
 from requests_app.tests.factories import (
     ExternalSystemFactory,
     UserTypeFactory,
     analyst,
+    head_of,
     request_in,
     superuser,
     unsaved_request,
 )
+from requests_app.tests.files import attached
 from requests_app.tests.pages import Page, walk
+from requests_app.workflow import batches
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 #: What a page may answer to anything: shown, led on, or refused with a page that says why.
 ANSWERS = {200, 204, 301, 302, 303, 400, 403, 404, 405, 409, 410, 413, 415, 429}
 
-many = of_hypothesis(
-    max_examples=EXAMPLES or 6,
-    derandomize=not EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],  # what breaks is told as it was sent; making it smaller would cost minutes
-)
+
+def inputs(count):
+    return of_hypothesis(
+        max_examples=count if EXAMPLES else 6,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],  # what breaks is told as it was sent; making it smaller would cost minutes
+    )
+
 
 # --- What is typed --------------------------------------------------------------------------------------------------
 ODD = [
@@ -124,7 +133,14 @@ FOUND_ON = {
     "conta/segundo-fator/ligar/": "conta/segundo-fator/",
     "conta/meus-dados/arquivo/": "conta/meus-dados/",
     "admin/requests_app/accessrequest/<int:pk>/decidir/": "admin/requests_app/accessrequest/<path:object_id>/change/",
+    "admin/requests_app/accessrequest/lote/<int:pk>/continuar/": "admin/requests_app/accessrequest/lote/<int:pk>/",
+    "admin/requests_app/accessrequest/exportar/": "admin/requests_app/accessrequest/",
+    "admin/requests_app/accessrequest/<int:pk>/despacho/": "admin/requests_app/accessrequest/<path:object_id>/change/",
+    "admin/requests_app/accessrequest/<int:pk>/anotar/": "admin/requests_app/accessrequest/<path:object_id>/change/",
+    "admin/requests_app/accessrequest/<int:pk>/mostrar/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessgrant/<int:pk>/reemitir/": "admin/requests_app/accessgrant/<path:object_id>/change/",
+    "admin/requests_app/accessgrant/<int:pk>/mover/": "admin/requests_app/accessgrant/<path:object_id>/change/",
+    "admin/requests_app/accessgrant/<int:pk>/prazo/": "admin/requests_app/accessgrant/<path:object_id>/change/",
     "admin/accounts/user/<int:pk>/link/": "admin/accounts/user/<path:object_id>/change/",
     "admin/accounts/user/<int:pk>/desbloquear/": "admin/accounts/user/<path:object_id>/change/",
     "admin/accounts/user/<int:pk>/mostrar/": "admin/accounts/user/<path:object_id>/change/",
@@ -133,21 +149,30 @@ FOUND_ON = {
     "admin/accounts/outgoingmail/<int:pk>/tentar/": "admin/accounts/outgoingmail/<path:object_id>/change/",
     "admin/accounts/outgoingmail/<int:pk>/resolver/": "admin/accounts/outgoingmail/<path:object_id>/change/",
 }
-#: Fields of what no page has a form for: a script asks.
+#: Fields of what no page has a form for that can be opened by itself.
 FIELDS = {
     "conta/sessoes/uso/": {},
+    # Its page is the answer to a selection on the list.
+    "admin/requests_app/accessrequest/lote/": {
+        "to": ["APPROVED", "RETURNED", "REJECTED"],
+        **{name: [""] for name in ("chosen", "nonce", "reason", "note")},
+    },
 }
 #: What the administration has no form for, whoever asks: pages to read, ways to other pages, and Django's own pages for
 #: adding and deleting what nobody adds or deletes there.
 FORMLESS = {
     *("admin/", "admin/login/", "admin/logout/", "admin/password_change/", "admin/password_change/done/"),
-    *("admin/autocomplete/", "admin/jsi18n/", "admin/r/<path:content_type_id>/<path:object_id>/"),
+    *("admin/numeros/", "admin/autocomplete/", "admin/jsi18n/", "admin/r/<path:content_type_id>/<path:object_id>/"),
     "admin/(?P<url>.*)$",
+    "admin/requests_app/accessrequest/<int:pk>/anexos/<int:number>/",
+    "admin/requests_app/accessrequest/<int:pk>/imprimir/",
+    "admin/requests_app/accessrequest/lote/<int:pk>/",
     *(
         f"admin/{name}/add/"
         for name in (
             *("accounts/user", "accounts/securityevent", "accounts/termacceptance", "accounts/outgoingmail"),
             *("accounts/factorremoval", "accounts/helpdesk", "requests_app/accessrequest", "requests_app/accessgrant"),
+            "requests_app/cataloguechange",
         )
     ),
     *(
@@ -156,15 +181,17 @@ FORMLESS = {
             *("accounts/user", "accounts/securityevent", "accounts/term", "accounts/termacceptance"),
             *("accounts/outgoingmail", "accounts/factorremoval", "accounts/unit", "accounts/helpdesk"),
             *("requests_app/accessrequest", "requests_app/externalsystem", "requests_app/accessgrant"),
+            *("requests_app/reasontemplate", "requests_app/cargo", "requests_app/cataloguechange"),
         )
     ),
     *(
         f"admin/{name}/<path:object_id>/change/"
         for name in (
             *("accounts/outgoingmail", "accounts/factorremoval"),
-            *("requests_app/accessrequest", "requests_app/accessgrant"),
+            *("requests_app/accessrequest", "requests_app/accessgrant", "requests_app/cataloguechange"),
         )
     ),
+    *(f"admin/auth/group/{page}/" for page in ("add", "<path:object_id>/change", "<path:object_id>/delete")),
 }
 #: Django's, the same for every model or application: to read, and a way to the page of the row.
 TO_READ = re.compile(r"admin/\^\(\?P<app_label>.*|admin/\w+/\w+/<path:object_id>/(history/)?")
@@ -182,6 +209,8 @@ IN_ADDRESSES = (
         "term",
     ),
     *("app_label", "model_name", "field_name", "periodo", "result", "captcha", "código", "version"),
+    *("sistema", "tipo", "comarca", "unidade", "idade", "com", "de", "ate", "ano"),
+    *("de", "ate", "sistema"),
 )
 
 
@@ -193,7 +222,11 @@ class World:
     person: object
     other: object
     staff: object
+    #: Decides and keeps the catalogue: the administrator does not.
+    decider: object
     returned: object
+    #: Of the unit of somebody who has an access.
+    head: object
     args: dict = field(default_factory=dict)
 
     def known(self):
@@ -210,6 +243,7 @@ class World:
             "reason": "A pessoa ligou e confirmou os dados.",
             "email": "nova.pessoa@tjms.jus.br",
             "note": "Falta um documento.",
+            "chosen": f"{self.args['request']}:{10**9}",
             "accept": "on",
             "csrfmiddlewaretoken": None,
         }
@@ -219,31 +253,43 @@ def make_world():
     person, other, without_telephone = (EmploymentFactory().user for _ in range(3))
     with_telephone(other)
     with_telephone(without_telephone)
-    staff = superuser()
-    EmploymentFactory(user=staff)
+    staff, decider = superuser(), analyst()
+    decider.groups.set(Group.objects.exclude(name="Administração"))
+    for user in (staff, decider):
+        EmploymentFactory(user=user)
     by_hand = UserTypeFactory(system=ExternalSystemFactory(credential=ExternalSystem.Credential.OPERATOR))
+    with_unit = UserTypeFactory(system__asks_unit=True)
+    catalogue.record(with_unit.system, before=None, by=decider)
+    Cargo.objects.get_or_create(folded_name="juiz de direito", defaults={"name": "Juiz de Direito"})
     returned = workflow.file(unsaved_request(requester=person))
     workflow.move(returned.pk, Status.RETURNED, by=analyst(), note="Falta o ato de designação.")
     request_in(Status.APPROVED, user_type=by_hand)
-    pending = workflow.file(unsaved_request(requester=person))
-    workflow.move(workflow.file(unsaved_request(requester=other)).pk, Status.APPROVED, by=analyst())
+    pending = workflow.file(unsaved_request(requester=person, user_type=by_hand))
+    ReasonTemplate.objects.create(decision="REJECTED", title="Sem finalidade", text="Diga para que serve o acesso.")
+    grant = workflow.move(workflow.file(unsaved_request(requester=other)).pk, Status.APPROVED, by=analyst()).grant
+    unit_head = head_of(grant.user.employments.get().unit)
     with transaction.atomic():
         resets.owe_link(other, SecurityEvent.Kind.RESET_REQUESTED)
     OutgoingMail.objects.update(status="FAILED", error="550 5.1.1 no such user")
     term = Term.objects.create(version=1, text="Prometo guardar sigilo.", published_by=staff)
-    for who in (person, other, staff):
+    for who in (person, other, staff, decider, unit_head):
         TermAcceptance.objects.create(user=who, term=term)
     hours = timedelta(hours=24)
     HelpDesk().save()
     removal = FactorRemoval.objects.create(
         user=other, reason="Perdeu o celular", asked_by=person, lapses_at=timezone.now() + hours
     )
+    seen = batches.seen_of([pending.pk])
+    batch = batches.begin(uuid.uuid4(), Status.REJECTED, seen, by=decider, note="Falta a portaria.", reason=None)
     return World(
         person=person,
         other=other,
         staff=staff,
+        decider=decider,
         returned=returned,
+        head=unit_head,
         args={
+            "grant": grant.pk,
             "protocol": returned.protocol,
             "uid": "MQ",
             "token": "abc-def",
@@ -255,6 +301,9 @@ def make_world():
             "app_label": "accounts",
             "url": "nada",
             "request": pending.pk,
+            "batch": batch.pk,
+            "pk": attached(returned).pk,
+            "number": attached(pending).pk,
             "removal": removal.pk,
             "without_telephone": without_telephone.pk,
         },
@@ -296,6 +345,14 @@ def staff(client, world):
     client.force_login(world.staff)
 
 
+def decider(client, world):
+    client.force_login(world.decider)
+
+
+def head(client, world):
+    client.force_login(world.head)
+
+
 def with_an_open_link(client, world):
     user = world.other
     uid, token = link_parts(user)
@@ -313,6 +370,8 @@ def newcomer(client, world):
 
 
 WHO = {
+    "unidade/acessos/": head,
+    "unidade/acessos/<int:grant>/encerrar/": head,
     "redefinir-senha/nova/": with_an_open_link,
     "termo/": newcomer,
     "entrar/codigo/": before_the_code,
@@ -328,7 +387,7 @@ def who_asks(route):
     if route in WHO:
         return WHO[route]
     if route.startswith("admin/"):
-        return staff
+        return decider if route.startswith("admin/requests_app/") else staff
     return anonymous if route.startswith(PUBLIC) else person
 
 
@@ -352,6 +411,8 @@ def first_of(app, name, route, world):
         return world.args["without_telephone"]
     if name == "user":
         return world.other.pk
+    if "/lote/" in route:
+        return world.args["batch"]
     if route.endswith("/decidir/") or name == "accessrequest":
         return world.args["request"]
     one = apps.get_model(app, name)._default_manager.first()
@@ -463,24 +524,73 @@ def tried(client, ask):
     client.cookies = SimpleCookie(cookies)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@many
+FORMS = [route for route, entry in ROUTES.items() if takes_posts(route, entry)]
+
+
+@pytest.mark.parametrize("route", FORMS)
+@inputs(EXAMPLES)
 @given(data=st.data())
-def test_any_input_is_answered(make_client, world_of, route, data):
+def test_any_input_to_a_form_is_answered(world_of, route, data):
     client, world, (target, form) = world_of(route)
-    fields = filled_in(data, form or {name: [""] for name in IN_ADDRESSES[:4]}, world.known())
+    body, content_type = body_of(data, filled_in(data, form or {}, world.known()))
+    note(f"{target} {content_type} {body!r}")
+
+    tried(client, lambda: client.generic("POST", target, body, content_type))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@inputs(EXAMPLES // 10)
+@given(data=st.data())
+def test_any_address_is_answered(world_of, route, data):
+    """Whatever stands in its parts and behind its question mark; posted to as well, with or without a form."""
+    client, world, (_target, form) = world_of(route)
     in_address = data.draw(st.lists(st.tuples(st.sampled_from(IN_ADDRESSES), typed), max_size=3), label="query")
     query = urlencode([(in_bytes(name), in_bytes(value)) for name, value in in_address])
     names = re.findall(r"<(?:\w+:)?(\w+)>", route)
     odd = {name: data.draw(typed, label=name) for name in names if data.draw(st.integers(0, 3)) == 0}
-    elsewhere = address_of(route, world, **odd)
+    address = f"{address_of(route, world, **odd)}?{query}"
+    fields = filled_in(data, form or {name: [""] for name in IN_ADDRESSES[:4]}, world.known())
     body, content_type = body_of(data, fields)
-    note(f"{target} {elsewhere} {query} {content_type} {body!r}")
+    note(f"{address} {content_type} {body!r}")
 
-    tried(client, lambda: client.generic("POST", target, body, content_type))
-    tried(client, lambda: client.get(f"{elsewhere}?{query}"))
-    if odd or query:
-        tried(client, lambda: client.generic("POST", f"{elsewhere}?{query}", body, content_type))
+    tried(client, lambda: client.get(address))
+    tried(client, lambda: client.generic("POST", address, body, content_type))
+
+
+FORM = "application/x-www-form-urlencoded"
+#: What cannot be read as a form, or not as the one that it says to be. Browsers send none of it.
+UNREADABLE = {
+    **{name: (f"{FORM}; charset={name}", b"") for name in ("latin-1", "utf-16", "utf-7", "rot13", "hex", "punycode")},
+    "too many fields": (FORM, b"&a=1" * 2_000),
+    "too large": (FORM, b"&a=" + b"x" * 200_001),
+}
+
+
+@pytest.mark.parametrize(("content_type", "more"), UNREADABLE.values(), ids=UNREADABLE)
+def test_asvs_3_5_1_what_cannot_be_read_is_refused_at_every_address_by_a_page_of_ours(
+    db, settings, make_client, content_type, more
+):
+    """With the token of the form, and the check for it on, which reads the form before anything else does."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 200_000
+    world, client = make_world(), make_client(enforce_csrf_checks=True)
+    client.raise_request_exception = False
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/entrar/").content.decode())[1]
+    body = f"csrfmiddlewaretoken={token}".encode() + more
+
+    for address in [*(address_of(route, world) for route in ROUTES), "/nao-existe/"]:
+        response = client.generic("POST", address, body, content_type, headers={"X-CSRFToken": token})
+        assert (address, response.status_code) == (address, refused_with(address))
+        assert "Sistemas Externos – TJMS" in response.content.decode()
+        assert "no-store" in response["Cache-Control"]
+
+
+def refused_with(address):
+    """The status; where no form is ever looked at, it is not what is posted that is wrong."""
+    try:
+        is_read = not getattr(resolve(address).func, "csrf_exempt", False)
+    except Resolver404:
+        return 404
+    return 400 if is_read else 405
 
 
 def standing(client, route, world):
@@ -490,13 +600,14 @@ def standing(client, route, world):
 
 
 @pytest.fixture
-def world_of(db, settings, make_client):
+def world_of(db, settings, make_client, monkeypatch):
     """The people, a client in the state that a route needs, and its form: made once for all inputs of a test.
 
     The clock stands still: sessions, links and steps would end in the hours of ``make fuzz``, and all that came later
     would be tried at the door. Fails if the client is not where it was when the test is over.
     """
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 200_000
+    monkeypatch.delitem(FORBIDDEN_IN_PAGES, "an unrendered template tag")  # here people type such things
     made, stood = {}, {}
 
     def make(route):
@@ -513,7 +624,7 @@ def world_of(db, settings, make_client):
             assert standing(client, route, world) == stood[route]
 
 
-@pytest.mark.parametrize("route", [route for route, entry in ROUTES.items() if takes_posts(route, entry)])
+@pytest.mark.parametrize("route", FORMS)
 def test_the_form_of_every_address_is_found(world_of, route):
     _client, _world, (_target, form) = world_of(route)
 

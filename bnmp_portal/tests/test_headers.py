@@ -143,6 +143,44 @@ def test_asvs_3_4_1_and_3_4_3_to_6_every_kind_of_answer_is_guarded(client, db, s
     assert_is_guarded(response)
 
 
+@pytest.mark.parametrize("name", [name for name in ANSWERS if "static file" not in name])
+def test_asvs_14_3_2_no_cache_keeps_any_answer_but_a_static_file(client, db, settings, name):
+    ask, _status = ANSWERS[name]
+    settings.SECURE_SSL_REDIRECT = True
+
+    assert "no-store" in ask(client)["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "allowed"),
+    [
+        ("POST", "/redefinir-senha/MQ/abc-def/", "GET"),
+        ("DELETE", "/entrar/", "GET, POST"),
+        ("GET", "/conta/sessoes/uso/", "POST"),
+        ("POST", "/conta/sessoes/", "GET"),
+        ("POST", "/health/live", "GET"),
+        ("POST", "/admin/requests_app/accessgrant/1/change/", "GET"),
+    ],
+)
+def test_a_way_of_asking_that_an_address_does_not_take_gets_a_page_that_says_so(client, db, method, address, allowed):
+    client.force_login(superuser())
+
+    response = client.generic(method, address)
+
+    assert response.status_code == 405
+    assert set(allowed.split(", ")) <= set(response["Allow"].split(", "))
+    assert "<h1>Este endereço não recebe este envio</h1>" in response.content.decode()
+    assert response["Content-Type"] == "text/html; charset=utf-8"
+    assert response["Content-Length"] == str(len(response.content))
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_a_program_that_takes_no_pages_gets_none(client, db):
+    response = client.post("/health/live", headers={"Accept": "application/json"})
+
+    assert (response.status_code, response.content) == (405, b"")
+
+
 @pytest.mark.parametrize(("problem", "status"), [(RuntimeError, 500), ("away", 503)])
 def test_asvs_3_4_3_to_6_an_error_is_guarded_too(client, db, monkeypatch, problem, status):
     def broken(*args, **kwargs):
@@ -268,8 +306,9 @@ def test_nginx_adds_nothing_to_what_the_portal_answers(nginx):
     assert "Permissions-Policy" not in answer.headers
 
 
-def test_asvs_3_4_3_the_page_of_an_absent_portal_may_wear_its_own_style_and_no_other():
-    page = (services.ROOT / "deploy/portal_away.html").read_text()
+@pytest.mark.parametrize("name", ["portal_away.html", "portal_too_large.html"])
+def test_asvs_3_4_3_the_page_of_an_absent_portal_may_wear_its_own_style_and_no_other(name):
+    page = (services.ROOT / "deploy" / name).read_text()
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
