@@ -11,7 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from . import addresses, cpf, devices, factors, outbox, passwords, provisional, removals, resets, suspicion
+from . import addresses, cpf, devices, factors, outbox, passwords, provisional, removals, resets, roles, suspicion
 from .models import (
     AddressChange,
     FactorRemoval,
@@ -61,6 +61,8 @@ def reachable(mail: OutgoingMail) -> User:
 def password_reset(mail: OutgoingMail) -> EmailMultiAlternatives:
     """The link, signed now: it never stands in a row."""
     user = reachable(mail)
+    if resets.closings(user).filter(pk__gt=mail.object_id).exists():
+        raise outbox.SupersededError("A entrada da pessoa foi fechada depois do pedido.")
     context = {
         "person": user,
         "link": resets.link_for(user),
@@ -126,6 +128,15 @@ def second_factor_removal_asked(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose(removals.REMOVAL_ASKED, to=user.email, context={"person": user, "removal": removal})
 
 
+def roles_changed(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """The notice to who joins the staff, leaves it or gets other groups: what they were and what they are."""
+    user = reachable(mail)
+    event = SecurityEvent.objects.select_related("actor").get(pk=mail.object_id)
+    before, _arrow, after = event.detail.partition(" → ")
+    context = {"person": user, "event": event, "before": before, "after": after, "is_staff": user.is_staff}
+    return compose(roles.ROLES_CHANGED, to=user.email, context=context)
+
+
 def changed_addresses(object_ids: Collection[int]) -> dict[int, outbox.Subject]:
     """What the staff see: whose address it was, and which."""
     return {
@@ -155,6 +166,7 @@ def register() -> None:
         removals.REMOVAL_ASKED,
         outbox.Kind("Aviso de retirada pedida", build=second_factor_removal_asked, lives=removals.LIFE),
     )
+    outbox.register(roles.ROLES_CHANGED, outbox.Kind("Aviso de perfil mudado", build=roles_changed, lives=NOTICE_LIFE))
     outbox.register(resets.MAIL, outbox.Kind("Redefinição de senha", build=password_reset, lives=resets.LINK_LIFE))
     outbox.register(passwords.MAIL, outbox.Kind("Aviso de senha alterada", build=password_changed, lives=NOTICE_LIFE))
     outbox.register(

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base64_encode
@@ -101,13 +102,22 @@ def free_again_at(user: User) -> datetime | None:
     return times[-1] + hour if len(times) == MOST_AN_HOUR else None
 
 
+def closings(user: User) -> QuerySet[SecurityEvent]:
+    """When this person's entry was closed, the last time first."""
+    return user.security_events.filter(kind=SecurityEvent.Kind.ACCESS_CLOSED).order_by("-pk")
+
+
 class LinkTokens(PasswordResetTokenGenerator):
     """Django's tokens: a keyed MAC over the person, password hash, last sign-in, address and time.
 
-    So a link dies when it or its sibling is used, when the person signs in, and when the address changes.
+    So a link dies when it or its sibling is used, when the person signs in, and when the address changes. And when the
+    entry is closed: opened again, it brings no earlier link back.
     """
 
     key_salt = "accounts.resets.LinkTokens"
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{closings(user).values_list('pk', flat=True).first() or ''}"
 
     def digest_at(self, user: User, timestamp: int) -> list[str]:
         """What ``digest`` gives for a valid token of that second, for each secret in use."""

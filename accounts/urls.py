@@ -15,6 +15,8 @@ urlpatterns = [
     path("esqueci-a-senha/enviado/", reset.ForgotPasswordSent.as_view(), name="password-reset-sent"),
     path("redefinir-senha/nova/", reset.PasswordResetNew.as_view(), name="password-reset-new"),
     path("redefinir-senha/<str:uid>/<str:token>/", reset.PasswordResetLink.as_view(), name="password-reset-link"),
+    # As some mail programs open it. A redirect to the slash would name the token once more.
+    path("redefinir-senha/<str:uid>/<str:token>", reset.PasswordResetLink.as_view(), name="password-reset-link-cut"),
     path("senha-alterada/", reset.PasswordResetDone.as_view(), name="password-reset-done"),
     path("conta/", account.Account.as_view(), name="account"),
     path("conta/alterar-senha/", account.PasswordChange.as_view(), name="password-change"),

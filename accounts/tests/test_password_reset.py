@@ -435,6 +435,20 @@ def test_fault_12_the_token_leaves_by_no_referer(make_client, link):
     assert client.get(link)["Referrer-Policy"] == "no-referrer"
 
 
+def test_asvs_14_2_1_and_fault_12_a_link_without_its_last_slash_opens_and_stands_in_no_other_answer(make_client, link):
+    """Some mail programs take the last slash for the end of the sentence."""
+    client = make_client()
+
+    response = client.get(link.removesuffix("/"))
+
+    assert response.status_code == 302
+    assert response["Location"] == "/redefinir-senha/nova/"
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in response["Cache-Control"]
+    assert client.get("/redefinir-senha/nova/").status_code == 200
+    assert is_dead(client.get("/redefinir-senha/MQ/abc-def"))
+
+
 def test_asvs_14_3_2_no_cache_keeps_what_is_around_the_link(make_client, link):
     client = make_client()
     get = client.get
@@ -703,6 +717,41 @@ def test_the_reset_ends_the_session_of_whoever_sat_at_that_browser(make_client, 
     choose(client)
 
     assert "_auth_user_id" not in client.session
+
+
+def test_the_page_says_whose_password_it_is_and_shows_nobody_else_as_signed_in(make_client, link, person):
+    other = UserFactory(name="OUTRA PESSOA QUALQUER")
+    client = make_client()
+    client.force_login(other)
+    opened(client, link)
+
+    for response in (client.get("/redefinir-senha/nova/"), choose(client, "curta")):
+        page = response.content.decode()
+        assert f"<strong>{person.display_name}</strong>" in page
+        assert other.display_name not in page
+        assert "Neste navegador está aberta a conta de outra pessoa." in page
+    done = client.get(choose(client)["Location"]).content.decode()
+
+    assert "Por segurança, a sua conta foi fechada em todos os navegadores, também neste." in done
+    assert "A conta de outra pessoa, que estava aberta neste navegador, também foi fechada." in done
+    assert client.get("/conta/").status_code == 302
+
+
+@pytest.mark.parametrize("is_signed_in", [True, False])
+def test_the_page_speaks_of_nobody_else_where_nobody_else_is(make_client, link, person, is_signed_in):
+    client = make_client()
+    if is_signed_in:
+        before = person.last_login
+        client.force_login(person)
+        User.objects.filter(pk=person.pk).update(last_login=before)  # else the link is dead
+    opened(client, link)
+
+    page = client.get("/redefinir-senha/nova/").content.decode()
+    done = client.get(choose(client)["Location"]).content.decode()
+
+    assert f"<strong>{person.display_name}</strong>" in page
+    assert "outra pessoa" not in page + done
+    assert "também neste" in done
 
 
 def test_asvs_7_4_3_the_reset_ends_the_sessions_elsewhere(make_client, person, smtp_sink):

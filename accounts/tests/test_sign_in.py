@@ -654,6 +654,7 @@ PUBLIC = {
     "esqueci-a-senha/enviado/": "/esqueci-a-senha/enviado/",
     "redefinir-senha/nova/": "/redefinir-senha/nova/",
     "redefinir-senha/<str:uid>/<str:token>/": "/redefinir-senha/MQ/abc-def/",
+    "redefinir-senha/<str:uid>/<str:token>": "/redefinir-senha/MQ/abc-def",
     "senha-alterada/": "/senha-alterada/",
     "privacidade/": "/privacidade/",
     "captcha/challenge/": "/captcha/challenge/",
@@ -685,6 +686,9 @@ PRIVATE = {
     "solicitacoes/<str:protocol>/": "/solicitacoes/2026-000001/",
     "solicitacoes/<str:protocol>/corrigir/": "/solicitacoes/2026-000001/corrigir/",
     "solicitacoes/<str:protocol>/cancelar/": "/solicitacoes/2026-000001/cancelar/",
+    "solicitacoes/<str:protocol>/anexos/<int:pk>/": "/solicitacoes/2026-000001/anexos/1/",
+    "unidade/acessos/": "/unidade/acessos/",
+    "unidade/acessos/<int:grant>/encerrar/": "/unidade/acessos/1/encerrar/",
 }
 
 
@@ -715,6 +719,29 @@ def test_a_page_with_personal_data_asks_who_it_is(client, db, address, method):
 
     assert response.status_code == 302
     assert response["Location"] == f"/entrar/?next={address}"
+
+
+NOT_SENT = "A sua sessão terminou. O que você enviou não foi gravado. Entre de novo e repita o envio."
+
+
+@pytest.mark.parametrize("address", ["/solicitacoes/nova/", "/conta/alterar-senha/", "/admin/accounts/user/1/link/"])
+def test_what_is_posted_after_the_session_ended_is_said_to_be_lost(client, person, address):
+    client.force_login(person)
+    Session.objects.all().delete()
+
+    door = client.post(address, {"description": "Texto longo"}, follow=True)
+
+    assert door.redirect_chain[0][0].startswith("/entrar/?next=")
+    assert NOT_SENT in door.content.decode()
+    assert NOT_SENT not in client.get("/entrar/").content.decode()  # said once
+
+
+@pytest.mark.parametrize(("method", "address"), [("get", "/solicitacoes/nova/"), ("post", "/conta/sessoes/uso/")])
+def test_who_only_opened_a_page_has_lost_nothing(client, db, method, address):
+    """A page that is open tells by itself that it is used."""
+    door = getattr(client, method)(address, follow=True)
+
+    assert NOT_SENT not in door.content.decode()
 
 
 @pytest.mark.parametrize("address", [address for address in PUBLIC.values() if address])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
@@ -14,8 +15,10 @@ from django.views.generic import TemplateView
 from .. import correlation, outbox, passwords, resets, security, throttle
 from ..forms import ForgotPasswordForm, NewPasswordForm
 from ..http import STALE, allow_captcha, client_address
-from ..models import SecurityEvent
+from ..models import SecurityEvent, User
 from .rights import public, secret_posts
+
+OTHER_CLOSED = "A conta de outra pessoa, que estava aberta neste navegador, também foi fechada."
 
 
 class AskedRedirect(HttpResponseRedirect):
@@ -109,6 +112,11 @@ def dead_link(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/password_reset_dead_link.html", status=410)
 
 
+def somebody_else_is_in(request: HttpRequest, person: User) -> bool:
+    """Whether another one than the link's person is signed in in this browser."""
+    return request.user.is_authenticated and request.user != person
+
+
 @public
 @secret_posts
 class PasswordResetNew(View):
@@ -136,12 +144,22 @@ class PasswordResetNew(View):
         )
         if done is None:
             return dead_link(request)
+        beside = somebody_else_is_in(request, user)
         resets.close_link(request.session)
+        if beside:
+            messages.info(request, OTHER_CLOSED)
         return redirect("password-reset-done")
 
     @classmethod
     def page(cls, request: HttpRequest, form: NewPasswordForm) -> HttpResponse:
-        return render(request, "accounts/password_reset_new.html", {"form": form})
+        """The page is of whoever got the link: nobody else's name and menus stand around it."""
+        context = {
+            "form": form,
+            "person": form.user,
+            "somebody_else_is_in": somebody_else_is_in(request, form.user),
+            "user": AnonymousUser(),
+        }
+        return render(request, "accounts/password_reset_new.html", context)
 
     @classmethod
     def show_again(cls, request: HttpRequest) -> HttpResponse:
