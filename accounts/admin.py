@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
-from .desk import KeptAdmin, StaffAdmin
+from .desk import KeptAdmin
 from .mail_admin import OutgoingMailAdmin
 from .models import FactorRemoval, HelpDesk, OutgoingMail, SecurityEvent, Term, TermAcceptance, Unit, User
 from .people_admin import UserAdmin
 from .records_admin import SecurityEventAdmin
 from .removal_admin import FactorRemovalAdmin
+from .roles_admin import StaffGroupAdmin
 from .term_admin import TermAcceptanceAdmin, TermAdmin
 
 admin.site.register(User, UserAdmin)
@@ -22,15 +22,12 @@ admin.site.register(TermAcceptance, TermAcceptanceAdmin)
 admin.site.register(OutgoingMail, OutgoingMailAdmin)
 admin.site.register(FactorRemoval, FactorRemovalAdmin)
 admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class StaffGroupAdmin(StaffAdmin, GroupAdmin):
-    """Django's own, with what holds on every page of the desk."""
+admin.site.register(Group, StaffGroupAdmin)
 
 
 @admin.register(Unit)
 class UnitAdmin(KeptAdmin):
+    stored = "A unidade foi gravada."
     list_display = ("code", "name", "comarca", "ended_on")
     list_filter = ("comarca",)
     search_fields = ("code", "name", "comarca")

@@ -121,14 +121,19 @@ def renew_codes(user: User, *, request: HttpRequest) -> list[str]:
     return codes
 
 
+def check_may_turn_off(user: User) -> None:
+    """Raises RefusedError for staff while it is required of them, and for who has none."""
+    if factors.is_required_of(user):
+        raise RefusedError("Quem usa a administração não pode desligar a verificação em duas etapas.")
+    if factors.of(user) is None:
+        raise RefusedError("A verificação em duas etapas já está desligada.")
+
+
 @transaction.atomic
 def turn_off(user: User, *, request: HttpRequest) -> None:
-    """Raises RefusedError for staff while it is required of them, whatever the page offered."""
+    """Raises RefusedError, as ``check_may_turn_off``, whatever the page offered."""
     person = locked(user)
-    if factors.is_required_of(person):
-        raise RefusedError("Quem usa a administração não pode desligar a verificação em duas etapas.")
-    if factors.of(person) is None:
-        raise RefusedError("A verificação em duas etapas já está desligada.")
+    check_may_turn_off(person)
     factors.forget(person)
     _end_others(person, SecurityEvent.Kind.FACTOR_OFF, request)
 

@@ -80,7 +80,7 @@ def prove(user: User, code: str, *, request: HttpRequest) -> Proof:
     Raises CodeRefusedError. Wrong ones are counted by the person and recorded (6.5.5 and 6.6.3).
     """
     counted_by = user.cpf
-    tried = throttle.attempt(throttle.CODE, counted_by, request)
+    tried = throttle.attempt(throttle.CODE, counted_by, request, about=user)
     if tried.wait:
         raise CodeRefusedError(throttle.sentence(tried.wait), status=429)
     device = of(user)

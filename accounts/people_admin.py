@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from . import cpf as cpf_rules
-from . import factors, mail_admin, removals, security, sessions, situation, support
+from . import factors, mail_admin, removals, roles, roles_admin, security, sessions, situation, support
 from .desk import KeptAdmin, find_people
 from .http import UserRequest, wanted
 from .models import Employment, OutgoingMail, SecurityEvent, User
@@ -40,6 +40,7 @@ class EmploymentInline(EmploymentTable):
 class UserAdmin(KeptAdmin):
     """The directory. ``is_superuser`` is set by ``create_administrator`` alone, the address by its own page."""
 
+    stored = "O cadastro da pessoa foi alterado."
     list_display = ("display_name", "masked_cpf", "masked_email", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
     search_fields = ("search_name",)
@@ -54,10 +55,9 @@ class UserAdmin(KeptAdmin):
         "groups",
         "must_change_password",
     )
-    readonly_fields = ("must_change_password",)
+    readonly_fields = ("is_staff", "groups", "must_change_password")
     #: What people are known by on the telephone.
     CALLED_BY = ("name", "social_name", "phone")
-    filter_horizontal = ("groups",)
     inlines = (EmploymentInline,)
 
     @admin.display(description="nome", ordering="search_name")
@@ -75,8 +75,16 @@ class UserAdmin(KeptAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people come from the personnel file (import_directory)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who has a social name is known by that one: the civil name stands nowhere (Res. CNJ 270/2018).
+
+        It comes from the personnel file, and is shown where somebody is registered in a system that knows no other.
+        """
+        hidden = {"name"} if obj is not None and obj.social_name else set()
+        return [name for name in self.fields if name not in hidden]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who is staff is the administrator's to decide, and so is whatever else stands here of a staff member.
+        """What stands here of a staff member is the administrator's to change; the groups have a page of their own.
 
         The help desk calls people back by the telephone that stands here.
         """
@@ -84,7 +92,7 @@ class UserAdmin(KeptAdmin):
         if request.user.is_superuser and not own:
             return self.readonly_fields
         guarded = obj is not None and (own or obj.is_staff or obj.is_superuser)
-        return (*self.readonly_fields, "is_staff", "groups", *(("is_active", *self.CALLED_BY) if guarded else ()))
+        return (*self.readonly_fields, *(("is_active", *self.CALLED_BY) if guarded else ()))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -100,6 +108,8 @@ class UserAdmin(KeptAdmin):
         for name in self.CALLED_BY:
             if name in form.changed_data:
                 detail = f"{form.fields[name].label}: {form.initial.get(name) or '–'} → {getattr(obj, name) or '–'}"
+                if name == "name" and obj.social_name:
+                    detail = "Nome civil: alterado"
                 kind = SecurityEvent.Kind.PERSON_CHANGED
                 security.record(kind, user=obj, actor=by, request=request, detail=detail)
         if "is_active" not in form.changed_data:
@@ -108,16 +118,6 @@ class UserAdmin(KeptAdmin):
         security.record(kind, user=obj, actor=by, request=request)
         if not obj.is_active:
             sessions.end_all(obj, by=by, request=request)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Who becomes staff, and with which groups, is recorded: from what to what."""
-        before = _roles(form.initial.get("is_staff"), form.initial.get("groups", ()))
-        super().save_related(request, form, formsets, change)
-        if {"is_staff", "groups"} & set(form.changed_data):
-            person: User = form.instance
-            detail = f"{before} → {_roles(person.is_staff, person.groups.all())}"
-            by = cast("User", request.user)
-            security.record(SecurityEvent.Kind.ROLES_CHANGED, user=person, actor=by, request=request, detail=detail)
 
     # --- What the help desk sees --------------------------------------------------------------------------------------
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -135,12 +135,14 @@ class UserAdmin(KeptAdmin):
             "subtitle": None,
             "person": person,
             "situation": situation.of(person),
+            "can_have_link": situation.can_have_link(person),
             "may": {act.name: support.may(by, act, person) for act in Act},
             "is_own": by.pk == person.pk,
             "mails": mail_admin.rows(mails[:MAILS_SHOWN]),
             "factor": factors.of(person),
             "removal": removals.open_of(person),
             "may_remove": removals.may_remove(by, person),
+            "may_change_roles": roles.may_change(by, person),
         }
 
     # --- What it does -------------------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ class UserAdmin(KeptAdmin):
             "sessoes": ("sessions", self.sessions_view),
             "email": ("email", self.email_view),
             "mostrar": ("disclose", self.disclose_view),
+            "perfil": ("roles", self.roles_view),
         }
         own = [
             path(f"<int:pk>/{word}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
@@ -201,6 +204,9 @@ class UserAdmin(KeptAdmin):
         back = wanted(request) or reverse("admin:accounts_user_change", args=[pk])
         return self.page(request, person, "disclosed", cpf=cpf_rules.formatted(person.cpf), back=back)
 
+    def roles_view(self, request: UserRequest, pk: int) -> HttpResponse:
+        return roles_admin.roles_view(self, request, pk)
+
     def person_for(self, request: UserRequest, pk: int, act: Act) -> User:
         """Whom this is about. Raises PermissionDenied if it is not for this member of the staff to do."""
         person = get_object_or_404(User, pk=pk)
@@ -226,9 +232,3 @@ class UserAdmin(KeptAdmin):
         """One of the small pages beside the person's own."""
         context = {**self.admin_site.each_context(request), "title": person.display_name, "opts": self.opts}
         return TemplateResponse(request, f"admin/accounts/user/{name}.html", {**context, "person": person, **more})
-
-
-def _roles(is_staff: Any, groups: Any) -> str:
-    """Such as "equipe: Análise, Gestão"."""
-    names = ", ".join(sorted(group.name for group in groups)) or "sem grupo"
-    return f"{'equipe' if is_staff else 'fora da equipe'}: {names}"

@@ -94,6 +94,20 @@ def close_lapsed(removal: FactorRemoval) -> None:
     factors.tell(security.record(SecurityEvent.Kind.FACTOR_ASK_LAPSED, user=removal.user))
 
 
+def why_not_confirmed(removal: FactorRemoval, by: User) -> str:
+    """Why somebody who may settle this open one cannot confirm it, as a sentence; nothing where they can."""
+    if removal.asked_by_id == by.pk:
+        return "Outra pessoa da Gestão precisa confirmar: quem pede não confirma."
+    if not may_remove(removal.asked_by, removal.user):
+        return "Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro."
+    device = factors.of(removal.user)
+    if device is None:
+        return "Esta pessoa já não usa a verificação em duas etapas."
+    if device.created_at > removal.asked_at:
+        return "Depois deste pedido a pessoa cadastrou outro celular. Recuse o pedido."
+    return ""
+
+
 @transaction.atomic
 def confirm(pk: int, *, by: User, request: HttpRequest) -> User:
     """Take it off, after another one of the staff than who asked has looked; returns whose it was.
@@ -103,15 +117,8 @@ def confirm(pk: int, *, by: User, request: HttpRequest) -> User:
     removal = _open(pk)
     user = removal.user
     _check(by, user)
-    if removal.asked_by_id == by.pk:
-        raise RefusedError("Outra pessoa da Gestão precisa confirmar: quem pede não confirma.")
-    if not may_remove(removal.asked_by, user):
-        raise RefusedError("Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro.")
-    device = factors.of(user)
-    if device is None:
-        raise RefusedError("Esta pessoa já não usa a verificação em duas etapas.")
-    if device.created_at > removal.asked_at:
-        raise RefusedError("Depois deste pedido a pessoa cadastrou outro celular. Recuse o pedido.")
+    if why := why_not_confirmed(removal, by):
+        raise RefusedError(why)
     removal.confirmed_by, removal.confirmed_at = by, timezone.now()
     removal.save(update_fields=["confirmed_by", "confirmed_at"])
     take_off(user, by=by, request=request)

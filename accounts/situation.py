@@ -48,15 +48,22 @@ def _last(person: User, *kinds: Kind) -> SecurityEvent | None:
     return person.security_events.filter(kind__in=kinds).order_by("-at", "-pk").first()
 
 
+def can_have_link(person: User) -> bool:
+    """Whether a mail with a link could go to this person at all, however many have gone already."""
+    return person.is_active and bool(person.email)
+
+
 def _obstacles(person: User) -> Iterator[str]:
+    """What a link would mend is said only where one can be sent."""
+    can_be_mended = can_have_link(person)
     if not person.is_active:
-        yield "A entrada desta pessoa está fechada. Nenhum link é enviado."
+        yield "A entrada desta pessoa está fechada. Nenhum link é enviado. Gestão pode abrir a entrada."
     if not person.email:
-        yield "A pessoa não tem e-mail no cadastro. Nenhum link é enviado."
+        yield "A pessoa não tem e-mail no cadastro. Nenhum link é enviado. Gestão pode corrigir o e-mail."
     if provisional.has_lapsed(person):
-        yield "A senha provisória venceu. O link de redefinição cria outra senha."
+        yield "A senha provisória venceu." + (" O link de redefinição cria outra senha." if can_be_mended else "")
     elif not person.has_usable_password():
-        yield "A pessoa ainda não tem senha. O link de redefinição cria a primeira."
+        yield "A pessoa ainda não tem senha." + (" O link de redefinição cria a primeira." if can_be_mended else "")
     if until := throttle.blocked_until(throttle.SIGN_IN, person.cpf):
         yield f"Houve tentativas de entrada demais. Em algum aparelho, nova tentativa só depois de {moment(until)}."
     if until := throttle.blocked_until(throttle.CODE, person.cpf):

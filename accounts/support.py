@@ -128,10 +128,15 @@ def correct_email(pk: int, address: str, reason: str, *, by: User, request: User
     addresses.correct(person, address, by=by, reason=reason, request=request)
 
 
-def disclose(pk: int, *, by: User, request: UserRequest) -> User:
-    """The person whose whole CPF and address are shown, once, to ``by``; never without its being recorded."""
+def disclose(pk: int, *, by: User, request: UserRequest, civil_name_for: str = "") -> User:
+    """The person whose whole CPF and address are shown, once, to ``by``; never without its being recorded.
+
+    ``civil_name_for``: the protocol of the request for which the civil name is shown as well, to register the person in
+    a system that knows no other; nowhere else is it shown (Res. CNJ 270/2018).
+    """
+    what = f"CPF, e-mail e nome civil; solicitação {civil_name_for}" if civil_name_for else "CPF e e-mail"
     _count(throttle.STAFF_ACTS, by, request)
     with transaction.atomic():
         person = _locked(pk, Act.DISCLOSE, by)
-        security.record(SecurityEvent.Kind.DISCLOSED, user=person, actor=by, request=request, detail="CPF e e-mail")
+        security.record(SecurityEvent.Kind.DISCLOSED, user=person, actor=by, request=request, detail=what)
         return person

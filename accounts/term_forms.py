@@ -12,6 +12,9 @@ from .models import Term
 
 #: Some ten pages: more nobody reads.
 LONGEST = 30_000
+#: What browsers post for a box that is ticked.
+TICKED = "on"
+UNTICKED = "Para continuar, marque a caixa “Li o termo e aceito”."
 
 
 class OneHiddenInput(OneTextInput):
@@ -26,14 +29,18 @@ class TermForm(forms.Form):
     """A tick, and the version that stood above it."""
 
     version = OneValueField(required=False, widget=OneHiddenInput)
-    accept = forms.BooleanField(
-        label="Li o termo e aceito",
-        error_messages={"required": "Para continuar, marque a caixa “Li o termo e aceito”."},
-    )
+    accept = OneValueField(label="Li o termo e aceito", widget=OneTextInput, error_messages={"required": UNTICKED})
 
     def __init__(self, term: Term, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.term = term
+
+    def clean_accept(self) -> str:
+        """What the box posts, and nothing that may mean no."""
+        accepted: str = self.cleaned_data["accept"]
+        if accepted != TICKED:
+            raise ValidationError(UNTICKED, code="required")
+        return accepted
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

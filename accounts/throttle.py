@@ -113,12 +113,15 @@ def take(limit: Limit, what: str, request: HttpRequest | None = None, *, by: Use
     return attempt(limit, what, request, by=by).wait
 
 
-def attempt(limit: Limit, what: str, request: HttpRequest | None = None, *, by: User | None = None) -> Try:
+def attempt(
+    limit: Limit, what: str, request: HttpRequest | None = None, *, by: User | None = None, about: User | None = None
+) -> Try:
     """Count one try at ``what``, for who needs to know more of it than the wait.
 
     A try that has to wait is not counted again: whoever waits is not punished for knocking. The security log hears of
-    each wait once, when it begins: a flood must not fill a table that nobody may empty. It names who tries (``by``)
-    where that is known, and else keeps the digest of what was tried.
+    each wait once, when it begins: a flood must not fill a table that nobody may empty. It names who tries (``by``),
+    or whose account it is tried at (``about``), where that is known; unless the former is, it keeps the digest of what
+    was tried.
     """
     with transaction.atomic():
         # Made or locked, in one statement: between two, ``clear`` could take the row away.
@@ -142,7 +145,7 @@ def attempt(limit: Limit, what: str, request: HttpRequest | None = None, *, by: 
         if row.blocked_until is not None:
             typed = "" if by else owner_of(what)
             kind = SecurityEvent.Kind.THROTTLED
-            record(kind, user=by, actor=by, typed=typed, request=request, detail=limit.label)
+            record(kind, user=by or about, actor=by, typed=typed, request=request, detail=limit.label)
         return Try(number=row.count, holds_until=row.blocked_until)
 
 

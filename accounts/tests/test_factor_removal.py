@@ -341,7 +341,12 @@ def test_four_eyes_what_was_asked_by_who_may_not_ask_any_more_is_not_confirmed(c
     else:
         asker.groups.clear()
 
-    answer = confirm(signed_in(client, manager()), removal)
+    page = signed_in(client, manager()).get(f"{LIST}{removal.pk}/change/").content.decode()
+    assert "Confirmar a retirada" not in page
+    assert "Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro." in page
+    assert "Recusar" in page
+
+    answer = confirm(client, removal)
 
     assert answer.status_code == 409
     assert refusal_on(answer) == "Quem pediu não pode mais pedir esta retirada. Recuse o pedido e faça outro."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import Group, Permission
-from django.db import connection
+from django.contrib.auth.models import Permission
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from playwright.sync_api import expect
@@ -120,6 +121,41 @@ def test_the_page_shows_the_last_sign_in_and_how_many_sessions_are_open(client, 
     assert (shown.open_sessions, shown.last_device) == (1, "Chrome no Windows")
     assert "Chrome no Windows" in client.get(place(person)).content.decode()
     assert shown.obstacles == []
+
+
+@pytest.mark.parametrize("query", ["%", "_", "'", "…", "٣" * 11])
+def test_fault_21_a_search_without_a_letter_or_a_digit_finds_nobody(client, on_duty, person, query):
+    page = client.get(PEOPLE, {"q": query}).content.decode()
+
+    assert place(person) not in page
+    assert "0 resultado" in page
+    assert place(person) in client.get(PEOPLE, {"q": " "}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "obstacle"),
+    [
+        (
+            {"is_active": False},
+            "A entrada desta pessoa está fechada. Nenhum link é enviado. Gestão pode abrir a entrada.",
+        ),
+        (
+            {"email": ""},
+            "A pessoa não tem e-mail no cadastro. Nenhum link é enviado. Gestão pode corrigir o e-mail.",
+        ),
+    ],
+)
+def test_where_no_link_is_sent_the_page_promises_none(client, on_duty, person, fields, obstacle):
+    User.objects.filter(pk=person.pk).update(password=make_password(None))
+    assert BUTTONS["link"] in Page(client.get(place(person))).text
+
+    User.objects.filter(pk=person.pk).update(**fields)
+
+    shown = client.get(place(person))
+    assert shown.context["situation"].obstacles == [obstacle, "A pessoa ainda não tem senha."]
+    assert BUTTONS["link"] not in Page(shown).text
+    for promise in ("O link segue para", "para onde segue o link"):
+        assert promise not in Page(shown).text
 
 
 @pytest.mark.parametrize(
@@ -583,21 +619,40 @@ def test_asvs_7_4_2_who_may_not_come_in_any_more_is_out_at_once(client, make_cli
     assert SecurityEvent.objects.get(kind=Kind.ACCESS_OPENED).actor == by
 
 
-def test_asvs_16_3_who_becomes_staff_is_recorded_from_what_to_what(client, person):
-    by = superuser()
-    client.force_login(by)
-    analysis, management = (Group.objects.get(name=name) for name in ("Análise", "Gestão"))
-    save(client, person, is_staff="on", groups=[analysis.pk])
-    save(client, person, groups=[analysis.pk, management.pk])
-    save(client, person, is_staff=None, groups=[])
-    save(client, person, phone="(67) 3314-0009")  # no role in it
-    events = SecurityEvent.objects.filter(kind=Kind.ROLES_CHANGED).order_by("pk")
-    assert [event.detail for event in events] == [
-        "fora da equipe: sem grupo → equipe: Análise",
-        "equipe: Análise → equipe: Análise, Gestão",
-        "equipe: Análise, Gestão → fora da equipe: sem grupo",
-    ]
-    assert {(event.user, event.actor) for event in events} == {(person, by)}
+def close_and_open(client, person):
+    """The entry, by the form."""
+    client.force_login(manager())
+    for ticked in (None, "on"):
+        assert save(client, person, is_active=ticked).status_code == 302
+    person.refresh_from_db()
+    assert person.is_active
+
+
+def test_fault_8_a_link_from_before_the_entry_was_closed_stays_dead_when_it_is_opened_again(
+    client, make_client, person
+):
+    link = urlsplit(resets.link_for(person)).path
+    theirs = make_client()
+    assert theirs.get(link).status_code == 302
+
+    close_and_open(client, person)
+
+    assert make_client().get(link).status_code == 410
+    assert theirs.get("/redefinir-senha/nova/").status_code == 410
+    new = {"new_password1": "três araras voando baixo", "new_password2": "três araras voando baixo"}
+    assert theirs.post("/redefinir-senha/nova/", new).status_code == 410
+    assert make_client().get(urlsplit(resets.link_for(person)).path).status_code == 302
+
+
+def test_fault_8_a_mail_with_a_link_from_before_the_entry_was_closed_is_never_sent(client, person, smtp_sink):
+    with transaction.atomic():
+        resets.owe_link(person, Kind.RESET_REQUESTED)
+
+    close_and_open(client, person)
+    sweep()
+
+    assert not smtp_sink.to(person.email)
+    assert OutgoingMail.objects.get(kind=resets.MAIL).status == MailStatus.SUPERSEDED
 
 
 # --- The whole story -------------------------------------------------------------------------------------------------
@@ -663,9 +718,10 @@ def test_a_request_shows_the_address_masked_and_leads_to_the_whole_one_only_wher
     shown = client.get(screen)
     assert person.masked_email in shown.content.decode()
     assert person.email not in shown.content.decode()
-    assert bool(Page(shown).one("form", action=place(person, "mostrar"))) == (credential == "OPERATOR")
+    act = screen.replace("change", "mostrar")
+    assert bool(Page(shown).one("form", action=act)) == (credential == "OPERATOR")
     if credential == "OPERATOR":
-        disclosed = press(client, person, "mostrar", next=Page(shown).value("next"))
+        disclosed = client.post(act)
         assert formatted(person.cpf) in disclosed.content.decode()
-        assert Page(disclosed).one("a", href=screen)
+        assert person.email in disclosed.content.decode()
         assert SecurityEvent.objects.get(kind=Kind.DISCLOSED).actor == on_duty

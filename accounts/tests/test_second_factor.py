@@ -433,6 +433,16 @@ def test_asvs_6_5_4_and_6_6_3_after_five_wrong_codes_even_the_right_one_has_to_w
         assert is_signed_in(client)
 
 
+def test_asvs_16_3_1_the_wait_for_codes_is_recorded_with_whose_they_were(client, person, telephone):
+    give_password(client, person)
+    for _ in range(5):
+        give_code(client, telephone.wrong())
+
+    event = SecurityEvent.objects.get(kind=Kind.THROTTLED)
+    assert (event.user, event.actor) == (person, None)
+    assert {row.user for row in SecurityEvent.objects.filter(kind=Kind.FACTOR_FAILED)} == {person}
+
+
 def test_asvs_6_6_3_another_session_does_not_get_around_the_wait(client, make_client, person, telephone):
     give_password(client, person)
     for _ in range(5):
@@ -793,6 +803,17 @@ def test_staff_cannot_turn_it_off_while_it_is_required_even_by_hand(client, staf
 
     assert "Quem usa a administração não pode desligar a verificação em duas etapas." in Page(answer).notices
     assert factors.of(person) is not None
+
+
+def test_staff_who_try_to_turn_it_off_spend_no_code_before_they_are_told(client, staff_mfa):
+    person = analyst()
+    telephone = with_telephone(person)
+    [code, *_] = with_codes(person)
+    sign_in(client, person, telephone)
+
+    for answer in (client.post(OFF, {"password": PASSWORD, "code": code}, follow=True), client.get(OFF, follow=True)):
+        assert "Quem usa a administração não pode desligar a verificação em duas etapas." in Page(answer).notices
+    assert not RecoveryCode.objects.filter(user=person).exclude(used_at=None).exists()
 
 
 def test_asvs_7_4_3_each_change_ends_the_other_sessions(client, make_client, person):

@@ -304,6 +304,9 @@ CHANGED = "O termo mudou enquanto a página estava aberta. Leia a nova versão e
 BAD = {
     "no tick": ({"version": "1"}, UNTICKED),
     "nothing at all": ({}, UNTICKED),
+    "a tick that says no": ({"version": "1", "accept": "0"}, UNTICKED),
+    "a tick that no box posts": ({"version": "1", "accept": "true"}, UNTICKED),
+    "two ticks": ({"version": "1", "accept": ["on", "on"]}, "mais de uma vez"),
     "an older version": ({"version": "0", "accept": "on"}, CHANGED),
     "no version": ({"accept": "on"}, CHANGED),
     "unicode digits": ({"version": "١", "accept": "on"}, CHANGED),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views import View
@@ -189,10 +190,14 @@ class SecondFactorOff(ProofView):
 
     deed = "off"
 
-    def get(self, request: UserRequest) -> HttpResponse:
-        if factors.is_required_of(request.user) or not self.asks_code(request):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Nobody gives a password or a code, which may be one of ten, for what is refused anyway."""
+        try:
+            enrolments.check_may_turn_off(cast("User", request.user))
+        except enrolments.RefusedError as refusal:
+            messages.error(request, str(refusal))
             return redirect("second-factor-settings")
-        return super().get(request)
+        return super().dispatch(request, *args, **kwargs)
 
     def proved(self, request: UserRequest) -> HttpResponse:
         enrolments.turn_off(request.user, request=request)
