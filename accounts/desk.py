@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
@@ -20,8 +22,9 @@ from .models import User
 
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]
-else:  # Django's admin classes take no parameters at run time
-    AnyAdmin = admin.ModelAdmin
+    AnyPaginator = Paginator[Any]
+else:  # Django's classes take no parameters at run time
+    AnyAdmin, AnyPaginator = admin.ModelAdmin, Paginator
 
 
 #: More than a name has; each costs the database a comparison with every person.
@@ -34,10 +37,16 @@ def words_of(typed: str) -> list[str]:
 
 
 def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
-    """Those whose name, matrícula or whole CPF was typed. By a matrícula somebody may be found twice."""
+    """Those whose name, matrícula or whole CPF was typed. By a matrícula somebody may be found twice.
+
+    Everybody where nothing was typed; nobody where what was typed has no letter and no digit to look for.
+    """
     if digits := cpf_rules.clean(typed):
         return people.filter(cpf=digits)
-    for word in words_of(typed):
+    words = words_of(typed)
+    if typed.strip() and not words:
+        return people.none()
+    for word in words:
         people = people.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
     return people
 
@@ -52,8 +61,44 @@ def is_key(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19  # noqa: PLR2004 - 2**63 has nineteen
 
 
+def count_up_to(rows: QuerySet[Any], most: int) -> tuple[int, bool]:
+    """How many there are, ``most`` at most, and whether there are more. The database counts no further than that."""
+    counted = rows.order_by()[: most + 1].count()
+    return min(counted, most), counted > most
+
+
+class CappedPaginator(AnyPaginator):
+    """Counts no further than people turn pages: to count a million rows takes longer than to show a hundred."""
+
+    most = 10_000
+
+    @cached_property
+    def counted(self) -> tuple[int, bool]:
+        rows: Any = self.object_list
+        return count_up_to(rows, self.most)
+
+    @cached_property
+    def count(self) -> int:
+        return self.counted[0]
+
+    @property
+    def most_in_words(self) -> str:
+        """``10.000``, as people here write it."""
+        return f"{self.most:,}".replace(",", ".")
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are rows that no page shows."""
+        return self.counted[1]
+
+
 class StaffAdmin(AnyAdmin):
     """What holds on every page of the desk."""
+
+    # No list counts a whole table: neither the rows that it shows, nor those of each filter.
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "gte", "lt"})
 
@@ -71,6 +116,11 @@ class StaffAdmin(AnyAdmin):
         return lookup in own or any(
             lookup.removeprefix(name).removeprefix("__") in self.LOOKUPS for name in offered if lookup.startswith(name)
         )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Under the name of what is listed: nothing is "selected to modify"."""
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
         """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""
@@ -101,11 +151,6 @@ class PeriodFilter(admin.SimpleListFilter):
 class ReadOnlyAdmin(StaffAdmin):
     """Rows that the portal writes and people read."""
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Under the name of what is listed: nothing here is "selected to modify"."""
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
     def history_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:
         """Nothing is changed here, so the admin's own history would be empty."""
         return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
@@ -123,6 +168,15 @@ class ReadOnlyAdmin(StaffAdmin):
 class KeptAdmin(StaffAdmin):
     """Rows that are edited and never deleted: history points at them."""
 
+    #: What is said when a row was stored, where Django's sentence ("O pessoa … foi alterado") is no Portuguese.
+    stored = ""
+
+    def message_user(
+        self, request: HttpRequest, message: Any, level: Any = messages.INFO, *args: Any, **kw: Any
+    ) -> None:
+        own = self.stored if level == messages.SUCCESS else ""
+        super().message_user(request, own or message, level, *args, **kw)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -130,7 +184,6 @@ class KeptAdmin(StaffAdmin):
 class DeskAdmin(ReadOnlyAdmin):
     """One row on one page of ours, with what may be done about it."""
 
-    show_full_result_count = False
     actions: Any = None
 
     def change_view(

@@ -11,12 +11,14 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
 from . import names
-from .models import Employment
+from .models import Employment, User
 
 LONGEST_QUERY = 100
 LEAST_LETTERS = 3
 #: Beyond so many, somebody has to type more anyway.
 CANDIDATES = 1000
+#: People with one name that are compared; nobody reads more of them.
+NAMESAKES = 20
 DIGITS = frozenset("0123456789")
 #: Sorts after every character that a matrícula can have.
 LAST = "\uffff"
@@ -64,6 +66,24 @@ def _has_words(fragments: list[str]) -> Q:
     match = " ".join(f'"{fragment}"*' for fragment in fragments)
     people = "SELECT rowid FROM accounts_user_search WHERE accounts_user_search MATCH %s"
     return Q(user_id__in=RawSQL(people, [match]))  # noqa: S611 - a constant with one parameter
+
+
+def namesakes_of(person: User) -> list[User]:
+    """Others who are shown under the same name, capitals and accents aside, at most ``NAMESAKES``; bonds come along.
+
+    By the name that is shown alone: the civil name of whoever has a social one leads nobody to them.
+    """
+    name = names.fold(person.display_name)
+    if not name:
+        return []
+    # A civil name follows the social one.
+    same = Q(search_name=f" {name}") | (Q(search_name__startswith=f" {name} ") & ~Q(social_name=""))
+    found = User.objects.filter(same).exclude(pk=person.pk)
+    if connection.vendor == "sqlite":  # where only the full-text table has an index
+        people = "SELECT rowid FROM accounts_user_search WHERE accounts_user_search MATCH %s"
+        found = found.filter(pk__in=RawSQL(people, [f'"{name}"']))  # noqa: S611 - a constant with one parameter
+    found = found.order_by("pk").prefetch_related("employments__unit")
+    return [one for one in found[:NAMESAKES] if names.fold(one.display_name) == name]
 
 
 def ensure_search_triggers(connection: BaseDatabaseWrapper) -> None:
