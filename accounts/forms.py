@@ -116,7 +116,7 @@ class NewPasswordForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         self.advice = password_validation.password_validators_help_texts()
-        self.least_length = settings.PASSWORD_MIN_LENGTH
+        self.least_length, self.most_length = settings.PASSWORD_MIN_LENGTH, settings.PASSWORD_MAX_LENGTH
 
     def clean_new_password1(self) -> str:
         password: str = self.cleaned_data["new_password1"]

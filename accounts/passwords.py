@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
@@ -18,8 +17,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
-from . import names, outbox, provisional, security, sessions, throttle
-from .models import SecurityEvent, User
+from . import guesses, names, outbox, provisional, security, sessions, throttle
+from .models import Employment, SecurityEvent, User
 
 #: The kind of mail that tells of a new password (``emails``).
 MAIL = "password_changed"
@@ -37,12 +36,12 @@ CONTEXT_WORDS = {
     "infojud": "INFOJUD",
     "renajud": "RENAJUD",
 }
+#: How a word is looked for: the step of a slice, and how a refusal tells of it.
+DIRECTIONS = ((1, ""), (-1, " de trás para frente"))
 #: Short enough to stand in other words ("se eu"): refused only as a word of its own.
 CONTEXT_NAMES = {"seeu": "SEEU"}
 #: Ordinary words that begin like this say nothing of the court, though one of its words is in them.
 ORDINARY = re.compile(r"\b(?:re)?desenha|\bresenha|\binjustica")
-#: What people write in place of letters.
-LOOK_ALIKES = str.maketrans("013457@$", "oieastas")
 
 
 @lru_cache(maxsize=1)
@@ -61,20 +60,6 @@ def squeezed(text: str) -> str:
     return names.fold(text).replace(" ", "")
 
 
-def readings(password: str) -> tuple[str, str]:
-    """The password in words as somebody reads it: digits as the letters they look like, and digits as gaps."""
-    plain = names.fold(password)
-    return names.fold(password.translate(LOOK_ALIKES)), " ".join(re.sub(r"[0-9]", " ", plain).split())
-
-
-def stands_in(word: str, reading: str) -> bool:
-    """Whether the word is in one of the words read, or is what several of them make ("se nha", "t j m s")."""
-    if word in reading.replace(" ", ""):
-        spread = r" ?".join(map(re.escape, word))
-        return word in reading or re.search(rf"\b{spread}\b", reading) is not None
-    return False
-
-
 class LengthValidator:
     """Between ``PASSWORD_MIN_LENGTH`` and ``PASSWORD_MAX_LENGTH`` code points of the NFC form (NIST SP 800-63B-4)."""
 
@@ -88,24 +73,21 @@ class LengthValidator:
             raise ValidationError(f"Use no máximo {settings.PASSWORD_MAX_LENGTH} caracteres.", code="too_long")
 
     def get_help_text(self) -> str:
-        return f"Use pelo menos {settings.PASSWORD_MIN_LENGTH} caracteres. Uma frase curta é fácil de lembrar."
+        least, most = settings.PASSWORD_MIN_LENGTH, settings.PASSWORD_MAX_LENGTH
+        return f"Use de {least} a {most} caracteres. Uma frase curta é fácil de lembrar."
 
 
-#: What fingers and alphabets give for nothing; also backwards, and round again from the start.
-SEQUENCES = ("1234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertyuiopasdfghjklzxcvbnm")
 MOST_REPEATED = 8
 
 
-def is_run(text: str) -> bool:
-    """Whether this is one short piece over and over, or a stretch of a sequence."""
+def is_repeated(text: str) -> bool:
+    """Whether this is one short piece over and over."""
     sizes = range(1, min(MOST_REPEATED, len(text) // 2) + 1)
-    if any(text == (text[:size] * len(text))[: len(text)] for size in sizes):
-        return True
-    return any(text in row[::step] * (len(text) // len(row) + 2) for row in SEQUENCES for step in (1, -1))
+    return any(text == (text[:size] * len(text))[: len(text)] for size in sizes)
 
 
 class CommonPasswordValidator:
-    """The offline list and plain runs (ASVS 5.0 6.2.4), with whatever ornament: case, marks, signs, a few digits.
+    """The offline list, repetitions and keys in a row (ASVS 5.0 6.2.4), with whatever ornament: case, marks, digits.
 
     Letters of every script count here: what is left of a Japanese phrase in ASCII says nothing of it.
     """
@@ -114,92 +96,152 @@ class CommonPasswordValidator:
     #: A date has eight digits; more of them are a secret of their own, if they are no run.
     MOST_DIGITS_ADDED = 8
 
-    def validate(self, password: str, user: Any = None) -> None:
+    def validate(self, password: str, user: User | None = None) -> None:
+        if user is not None and own_data_in(password, user):
+            return  # told already: what is common to all is not what is wrong with it
         whole = unicodedata.normalize("NFKD", password).casefold()
         letters = plain_form(password)
-        is_plain_run = is_run(whole) or (len(letters) > len(whole) / 2 and is_run(letters))
-        if is_plain_run or any(map(self._is_listed, {letters, *self._without_ornament(whole)})):
+        repeated = is_repeated(whole) or (len(letters) > len(whole) / 2 and is_repeated(letters))
+        listed = any(map(self._is_listed, {letters, *self._without_ornament(whole)}))
+        if repeated or listed or guesses.is_made_of((), password):
             raise ValidationError("Esta senha é muito comum. Escolha outra.", code="common")
 
     def _without_ornament(self, whole: str) -> Iterator[str]:
         core = whole.strip(self.ORNAMENT)
         digits = "".join(char for char in whole.replace(core, "", 1) if char.isdigit())
-        if core and (len(digits) <= self.MOST_DIGITS_ADDED or is_run(digits)):
+        if core and (len(digits) <= self.MOST_DIGITS_ADDED or guesses.is_made_of((), digits)):
             yield plain_form(core)
-            yield plain_form(core.translate(LOOK_ALIKES))
+            yield plain_form(core.translate(guesses.LOOK_ALIKES))
 
     def _is_listed(self, text: str) -> bool:
         piece = text[: (text + text).find(text, 1)]  # where it is one piece over and over; else all of it
         return any(f"\n{form}\n".encode() in common_passwords() for form in {text, piece})
 
     def get_help_text(self) -> str:
-        return "Não use senhas comuns nem repetições, como 123456 ou abcabcabc."
+        return "Não use senhas comuns, repetições nem teclas em sequência, como abcabcabc ou 1qaz2wsx."
 
 
 class ContextWordsValidator:
     """Nothing with the words that everybody here would try."""
 
     def validate(self, password: str, user: User | None = None) -> None:
-        for reading in readings(password):
-            unusual = ORDINARY.sub(" ", reading)
-            for word, shown in CONTEXT_WORDS.items():
-                if stands_in(word, unusual):
-                    raise self._refusal(shown)
-            for name, shown in CONTEXT_NAMES.items():
-                if name in reading.split():
-                    raise self._refusal(shown)
+        text = guesses.seen(password)
+        unusual = ORDINARY.sub(" ", text)
+        for word, shown in CONTEXT_WORDS.items():
+            for step, backwards in DIRECTIONS:
+                if guesses.stands_in(word[::step], unusual):
+                    raise self._refusal(f"“{shown}”{backwards}")
+        for name, shown in CONTEXT_NAMES.items():
+            if guesses.is_a_word_of(name, text):
+                raise self._refusal(f"“{shown}”")
 
-    def _refusal(self, shown: str) -> ValidationError:
-        return ValidationError(f"A senha não pode conter “{shown}”: é fácil de adivinhar aqui.", code="context")
+    def _refusal(self, found: str) -> ValidationError:
+        return ValidationError(f"A senha não pode conter {found}: é fácil de adivinhar aqui.", code="context")
 
     def get_help_text(self) -> str:
         return "Não use palavras como senha, tribunal, corregedoria ou o nome do sistema."
 
 
-class OwnDataValidator:
-    """Nothing made of the person's own CPF, matrícula, name or e-mail."""
+#: A number shorter than this is in many others; four digits backwards are a year to most.
+SHORTEST_NUMBER, SHORTEST_BACKWARDS = 4, 5
+#: The digits at a telephone's end that are looked for.
+TELEPHONE = 8
+SHORTEST_WORD = 4
+#: How the number of a vara is written out.
+ORDINALS = {"1a": "primeira", "2a": "segunda", "3a": "terceira", "4a": "quarta", "5a": "quinta", "6a": "sexta"}
+#: What may stand between the digits of one telephone; anything else begins another.
+BETWEEN_TELEPHONES = re.compile(r"[^0-9()+ .\-]")
 
-    #: A number shorter than this is in many others.
-    SHORTEST_NUMBER = 4
-    #: A name of four or five letters is in many words ("Lima" in "clima"): it counts as a word of its own.
-    SHORTEST_WORD, SHORTEST_PART = 4, 6
+
+def own_data_in(password: str, user: User) -> str:
+    """What tells the person from others and stands in the password, as a refusal goes on; else nothing."""
+    bonds = list(user.employments.all())
+    for step, backwards in DIRECTIONS:
+        if found := _identity_in(password, user, bonds, step):
+            return found + backwards
+    return "o seu nome" if _is_only(_name_both_ways(user), password) else ""
+
+
+def is_only_of_the_bonds(password: str, user: User) -> bool:
+    """Whether it is the person's units and cargos, and little else: in a phrase their words are as good as others."""
+    bonds = user.employments.select_related("unit")
+    return _is_only(_name_both_ways(user).union(*map(_words_of, bonds)), password)
+
+
+def _identity_in(password: str, user: User, bonds: list[Employment], step: int) -> str:
+    """One of these is enough, whatever else stands there. ``step`` -1 is backwards."""
+    text, digits = guesses.seen(password), guesses.digits_in(password)
+    if user.cpf[:9][::step] in digits:
+        return "o seu CPF"
+    if any(_has_matricula(bond.matricula, password, step) for bond in bonds):
+        return "a sua matrícula"
+    if any(number[::step] in digits for number in _telephones(user)):
+        return "o seu telefone"
+    return next((what for what, word in _own_words(user) if _uses(word[::step], text, backwards=step < 0)), "")
+
+
+def _is_only(words: set[str], password: str) -> bool:
+    """A password that is nothing even without these words has nothing to do with them."""
+    return guesses.is_made_of(words, password) and not guesses.is_made_of((), password)
+
+
+def _name_both_ways(user: User) -> set[str]:
+    return {word[::step] for word in names.fold(f"{user.name} {user.social_name}").split() for step in (1, -1)}
+
+
+def _has_matricula(matricula: str, password: str, step: int) -> bool:
+    """Whole, with whatever between its digits, or as a number of its own without the zeros that it begins with."""
+    number, short = squeezed(matricula), squeezed(matricula).lstrip("0")
+    if len(short) < (SHORTEST_NUMBER if step > 0 else SHORTEST_BACKWARDS):
+        return False
+    return number[::step] in squeezed(password) or short[::step] in re.findall(r"[0-9]+", guesses.seen(password))
+
+
+def _telephones(user: User) -> Iterator[str]:
+    """The end of each number: what stays the same with and without the codes of country, operator and area."""
+    for piece in BETWEEN_TELEPHONES.split(user.phone):
+        if len(digits := guesses.digits_in(piece)) >= TELEPHONE:
+            yield digits[-TELEPHONE:]
+
+
+def _own_words(user: User) -> Iterator[tuple[str, str]]:
+    """Each name, and each two that follow one another, written as one with and without what stands between."""
+    for name in (user.name, user.social_name):
+        words = names.fold(name).split()
+        places = [place for place, word in enumerate(words) if word not in names.PARTICLES]
+        yield from (("o seu nome", words[place]) for place in places)
+        for one, next_one in itertools.pairwise(places):
+            yield "o seu nome", words[one] + words[next_one]
+            yield "o seu nome", "".join(words[one : next_one + 1])
+    yield "o seu e-mail", squeezed(user.email.partition("@")[0])
+
+
+def _uses(word: str, text: str, *, backwards: bool) -> bool:
+    """A short name is looked for as a word of its own; backwards it may be another word ("Ramos": "somar")."""
+    if len(word) >= guesses.SHORTEST_PART:
+        return guesses.stands_in(word, text)
+    return not backwards and len(word) >= SHORTEST_WORD and guesses.is_a_word_of(word, text)
+
+
+def _words_of(bond: Employment) -> list[str]:
+    unit = bond.unit
+    words = names.fold(f"{unit.name} {unit.comarca} {unit.code} {bond.cargo} {bond.staff_kind}").split()
+    return [*words, *(ORDINALS[word] for word in words if word in ORDINALS)]
+
+
+class OwnDataValidator:
+    """Nothing made of the person's own CPF, matrícula, telephone, name, e-mail, unit or cargo."""
 
     def validate(self, password: str, user: User | None = None) -> None:
         if user is None:
             return
-        if user.cpf[:9] in squeezed(password):
-            raise ValidationError("A senha não pode conter o seu CPF.", code="own_data")
-        if any(self._has_matricula(bond.matricula, password) for bond in user.employments.all()):
-            raise ValidationError("A senha não pode conter a sua matrícula.", code="own_data")
-        for what, word in self._words(user):
-            if any(self._uses(word, reading) for reading in (*readings(password), names.fold(password))):
-                raise ValidationError(f"A senha não pode conter {what}.", code="own_data")
-
-    def _has_matricula(self, matricula: str, password: str) -> bool:
-        """Whole, with whatever between its digits, or as a number of its own without the zeros that it begins with."""
-        number = squeezed(matricula)
-        if len(number.lstrip("0")) < self.SHORTEST_NUMBER:
-            return False
-        return number in squeezed(password) or number.lstrip("0") in re.findall(r"[0-9]+", names.fold(password))
-
-    def _words(self, user: User) -> Iterator[tuple[str, str]]:
-        """Each name, and each two that follow one another, written as one with and without what stands between."""
-        for name in (user.name, user.social_name):
-            words = names.fold(name).split()
-            places = [place for place, word in enumerate(words) if word not in names.PARTICLES]
-            yield from (("o seu nome", words[place]) for place in places)
-            for one, next_one in itertools.pairwise(places):
-                yield "o seu nome", words[one] + words[next_one]
-                yield "o seu nome", "".join(words[one : next_one + 1])
-        yield "o seu e-mail", squeezed(user.email.partition("@")[0])
-
-    def _uses(self, word: str, reading: str) -> bool:
-        if len(word) >= self.SHORTEST_PART:
-            return stands_in(word, reading)
-        return len(word) >= self.SHORTEST_WORD and word in reading.split()
+        if found := own_data_in(password, user):
+            raise ValidationError(f"A senha não pode conter {found}.", code="own_data")
+        if is_only_of_the_bonds(password, user):
+            raise ValidationError("A senha não pode ser feita só da sua lotação ou do seu cargo.", code="own_data")
 
     def get_help_text(self) -> str:
-        return "Não use o seu nome, CPF ou matrícula."
+        return "Não use os seus dados: nome, CPF, matrícula, telefone, e-mail, lotação ou cargo."
 
 
 class NotCurrentError(Exception):

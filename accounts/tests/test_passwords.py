@@ -187,6 +187,170 @@ def test_a_matricula_counts_without_the_zeros_that_it_begins_with(person):
     assert reasons(person, "araras 9912345 azuis") == []
 
 
+@pytest.fixture
+def clerk(db):
+    """Somebody with all the data that the directory has of a person."""
+    user = UserFactory(
+        cpf="18159083009",
+        name="LÚCIA DOS BENÍTEZ GONÇALVES",
+        social_name="Jairo Gonçalves Ramos",
+        email="plantao.civel@tjms.jus.br",
+        phone="(67) 3314-7851 / 99999-1234",
+    )
+    EmploymentFactory(user=user, matricula="056839", cargo="Técnico de Nível Superior", unit__comarca="Campo Grande")
+    elsewhere = {"unit__name": "Vara da Infância e Juventude", "unit__comarca": "Dois Irmãos do Buriti"}
+    EmploymentFactory(user=user, matricula="778899", ended_on=date(2020, 1, 1), **elsewhere)
+    return user
+
+
+OWN = "A senha não pode conter {}."
+OWN_BOND = "A senha não pode ser feita só da sua lotação ou do seu cargo."
+MADE_OF_OWN_DATA = {
+    "(67) 3314-7851 (67)": OWN.format("o seu telefone"),
+    "673314785167331478": OWN.format("o seu telefone"),
+    "6733147851-telefone": OWN.format("o seu telefone"),
+    "+55 0xx67 33.14.78.51": OWN.format("o seu telefone"),
+    "(67)९९९९१२३४ e araras": OWN.format("o seu telefone"),
+    "araras azuis 99991234": OWN.format("o seu telefone"),
+    "araras azuis 15874133": OWN.format("o seu telefone de trás para frente"),
+    "90038095181 90038095181": OWN.format("o seu CPF de trás para frente"),
+    "1815908300918159083009": OWN.format("o seu CPF"),
+    "cpf 181 araras 590 azuis 830": OWN.format("o seu CPF"),
+    "056839056839056839": OWN.format("a sua matrícula"),
+    "araras azuis 938650": OWN.format("a sua matrícula de trás para frente"),
+    "sevlaçnog zetineb aicul": OWN.format("o seu nome de trás para frente"),
+    "sevlacnog e as araras": OWN.format("o seu nome de trás para frente"),
+    "goncalvesgoncalves1": OWN.format("o seu nome"),
+    "jаirо gоnçаlves": OWN.format("o seu nome"),
+    "JΑΙRΟ e as araras azuis": OWN.format("o seu nome"),
+    "g0nç4lv3$ e as araras": OWN.format("o seu nome"),
+    "90n(41v35 e as araras": OWN.format("o seu nome"),
+    "Lucia Lucia Lucia": OWN.format("o seu nome"),
+    "somar somar somar": OWN.format("o seu nome"),
+    "1varacriminalcampogrande": OWN_BOND,
+    "1ª Vara Criminal de C. Grande": OWN_BOND,
+    "v4r4cr1m1n4l c4mp0 2026": OWN_BOND,
+    "v-a-r-a c-r-i-m-i-n-a-l": OWN_BOND,
+    "primeira vara criminal": OWN_BOND,
+    "1\u200bv\u200ba\u200br\u200ba\u200bcriminal": OWN_BOND,
+    "tecnico de nivel superior": OWN_BOND,
+    "TécnicoDeNívelSuperior!!!": OWN_BOND,
+    "vara da infância buriti": OWN_BOND,
+    "técnico 1234567 criminal": OWN_BOND,
+}
+
+
+@pytest.mark.parametrize("password", MADE_OF_OWN_DATA)
+def test_asvs_6_2_11_what_is_made_of_ones_own_data_is_refused_for_that_and_not_as_common(clerk, password):
+    assert reasons(clerk, password) == [MADE_OF_OWN_DATA[password]]
+
+
+@pytest.mark.parametrize(
+    ("password", "word"),
+    [
+        ("corregеdоriа das araras", "corregedoria"),
+        ("СОRRЕGЕDОRIА das araras", "corregedoria"),
+        ("tribυnαl das araras", "tribunal"),
+        ("(0rr363d0r!4 das araras", "corregedoria"),
+        ("c0rr39ed0r|a das araras", "corregedoria"),
+        ("+r16una1 das araras", "tribunal"),
+        ("8NMP das araras azuis", "BNMP"),
+        ("7JM$ das araras azuis", "TJMS"),
+        ("s.3.n.h.@ das araras", "senha"),
+        ("ѕеnhа das araras azuis", "senha"),
+        ("s\u00ade\u200dn\u200bha das araras", "senha"),
+    ],
+)
+def test_asvs_6_2_11_a_word_of_the_court_is_known_in_other_letters_and_signs(clerk, password, word):
+    assert reasons(clerk, password) == [OF_THE_HOUSE.format(word)]
+
+
+def test_asvs_6_2_11_a_word_of_the_court_is_known_backwards(clerk):
+    said = "A senha não pode conter “corregedoria” de trás para frente: é fácil de adivinhar aqui."
+
+    assert reasons(clerk, "AIRODEGERROC das araras") == [said]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "1qaz2wsx3edc4rfv5tgb",
+        "!QAZ@WSX#EDC$RFV",
+        "zaq12wsxcde34rfv",
+        "qazwsxedcrfvtgbyhn",
+        "qweasdzxcqweasdzxc",
+        "asdfghjklçasdfghjklç",
+        "asdf-ghjk-lkjh-gfds",
+        "poiuytrewq lkjhgfdsa",
+        "a b c d e f g h i j k",
+        "147258369 147258369",
+        "a              b",
+        "a..............b",
+        "a!!!!!!!!!!!!!!b",
+        "aaaabbbbccccdddd",
+        "arara 1234567890",
+    ],
+)
+def test_asvs_6_2_4_keys_in_a_row_and_one_character_over_and_over_are_refused_as_common(clerk, password):
+    assert reasons(clerk, password) == [COMMON]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "vara de pescar no rio",
+        "capivara no campo grande",
+        "a varanda da casa amarela",
+        "noite de todos os santos",
+        "dois irmãos na varanda azul",
+        "o nível do rio subiu ontem",
+        "superior é o doce de leite",
+        "criminoso de romance antigo",
+        "vamos somar três e quatro",
+        "jabuti onça tamanduá",
+        "desses desertos três sedes",
+        "três poetas na rua direita",
+        "araras 33147852 azuis",
+        "a tela e a teia da aranha",
+        "ﾊﾟﾝﾀﾞが好きです、本当に好きです",
+        "щука и ёж жили дружно",
+        "mandacaru-florido-22",
+    ],
+)
+def test_a_good_phrase_may_have_a_word_of_a_unit_or_look_like_ones_own(clerk, password):
+    assert reasons(clerk, password) == []
+
+
+def test_a_short_matricula_backwards_is_no_more_than_a_year(db):
+    bond = EmploymentFactory(matricula="1202")
+
+    assert reasons(bond.user, "araras azuis 2021") == []
+    assert reasons(bond.user, "araras azuis 1202") == ["A senha não pode conter a sua matrícula."]
+
+
+def test_a_telephone_is_only_looked_for_where_there_is_one(db):
+    person = UserFactory(phone="ramal 1234")
+
+    assert reasons(person, "araras azuis 1234 e tuiuiús") == []
+    assert reasons(UserFactory(phone=""), "araras azuis 33147851") == []
+
+
+def test_the_search_for_ones_own_data_ends_soon_for_whatever_is_typed(clerk):
+    """No pattern goes back over what it has read: the longest that the field takes is looked through at once."""
+    for piece in ("1", "vara", "s1", "aa ", "!", "campogrande", "gonc", "181590830"):
+        assert reasons(clerk, (piece * 1024)[:1024])[0] == "Use no máximo 128 caracteres."
+
+
+def test_the_advice_names_all_that_is_refused_and_how_long_a_password_may_be(gear):
+    page = html.unescape(gear.get("/conta/alterar-senha/").content.decode())
+
+    for sentence in (
+        "Use de 15 a 128 caracteres. Uma frase curta é fácil de lembrar.",
+        "Não use os seus dados: nome, CPF, matrícula, telefone, e-mail, lotação ou cargo.",
+    ):
+        assert f"<li>{sentence}</li>" in page
+
+
 def test_asvs_6_2_4_the_offline_list_holds_far_more_than_a_hundred_thousand():
     listed = passwords.common_passwords().decode().split()
 
@@ -273,6 +437,9 @@ BY_RULE = {
     "common": ("Manchester United", COMMON),
     "of the house": ("a coordenadoria às nove", OF_THE_HOUSE.format("coordenadoria")),
     "one's own": ("a guilhermina às nove", "A senha não pode conter o seu nome."),
+    "the telephone": ("araras 67.3314.0000", "A senha não pode conter o seu telefone."),
+    "the cargo": ("analista judiciário 1", "A senha não pode ser feita só da sua lotação ou do seu cargo."),
+    "keys in a row": ("zaq12wsxcde34rfv", COMMON),
 }
 
 
@@ -619,7 +786,7 @@ def test_asvs_6_2_7_nothing_stands_in_the_way_of_a_password_manager(gear, make_c
 def test_the_page_says_what_a_good_password_is(gear):
     page = gear.get("/conta/alterar-senha/").content.decode()
 
-    assert "Use pelo menos 15 caracteres. Uma frase curta é fácil de lembrar." in page
+    assert "Use de 15 a 128 caracteres. Uma frase curta é fácil de lembrar." in page
 
 
 def test_asvs_6_2_10_an_old_password_need_not_be_changed(client, person):
@@ -762,12 +929,36 @@ def test_the_meter_tells_how_long_the_password_is_and_says_it_when_the_typing_pa
     assert bar.evaluate("meter => [meter.value, meter.max]") == [13, 15]
 
     first.press_sequentially(" azuis")
-    expect(seen).to_have_text("19 caracteres: o tamanho basta. O resto é conferido no envio.")
+    expect(seen).to_have_text("19 caracteres: o tamanho basta. Só o tamanho foi conferido aqui.")
     second.fill("três araras")
     expect(seen).to_contain_text("As duas senhas ainda não são iguais.")
     second.fill("três araras 🦜 azuis")
     expect(said).to_contain_text("As duas senhas são iguais.")
     assert faults_of(change_page) == []
+
+
+@pytest.mark.browser
+def test_the_meter_says_when_a_password_is_longer_than_the_server_takes_and_nothing_is_cut_off(change_page):
+    first = change_page.locator("#id_new_password1")
+    seen, said = change_page.locator("[data-password-seen]"), change_page.locator("[data-password-said]")
+    bar = change_page.get_by_role("meter", name="Tamanho da senha nova")
+    longest = decomposed(("áéíóúâêôãõçü " * 10)[:128])
+
+    first.fill(longest)
+    expect(seen).to_have_text("128 caracteres: o tamanho basta. Só o tamanho foi conferido aqui.")
+    assert bar.evaluate("meter => meter.optimum >= meter.low")
+
+    first.fill(longest + "abcd")
+    expect(seen).to_have_text("132 caracteres: o máximo é 128. Tire 4.")
+    expect(said).to_have_text("132 caracteres: o máximo é 128. Tire 4.")
+    expect(bar).to_have_attribute("aria-valuetext", "132 caracteres: o máximo é 128. Tire 4.")
+    assert bar.evaluate("meter => meter.value > meter.high && meter.optimum < meter.low")
+    assert first.input_value() == longest + "abcd"
+    assert faults_of(change_page) == []
+
+    first.fill(longest)
+    expect(seen).to_have_text("128 caracteres: o tamanho basta. Só o tamanho foi conferido aqui.")
+    assert bar.evaluate("meter => [meter.low, meter.high, meter.optimum]") == [15, 15, 15]
 
 
 @pytest.mark.browser
@@ -784,10 +975,10 @@ def test_while_somebody_types_nothing_is_said_and_nothing_leaves_the_page(change
 
     change_page.locator("#id_new_password1").press_sequentially(NEW, delay=5)
     expect(change_page.locator("[data-password-said]")).to_have_text(
-        "24 caracteres: o tamanho basta. O resto é conferido no envio."
+        "24 caracteres: o tamanho basta. Só o tamanho foi conferido aqui."
     )
 
-    assert change_page.evaluate("window.said") == ["24 caracteres: o tamanho basta. O resto é conferido no envio."]
+    assert change_page.evaluate("window.said") == ["24 caracteres: o tamanho basta. Só o tamanho foi conferido aqui."]
     assert not [text for text in sent if "araras" in text]
 
 
@@ -829,7 +1020,7 @@ def test_asvs_6_2_7_a_password_can_be_pasted(change_page):
 
     expect(first).to_have_value(NEW)
     expect(change_page.locator("[data-password-seen]")).to_have_text(
-        "24 caracteres: o tamanho basta. O resto é conferido no envio."
+        "24 caracteres: o tamanho basta. Só o tamanho foi conferido aqui."
     )
 
 
