@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
 import time
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import time_machine
 from django.apps import apps
+from django.conf import settings as project
 from django.contrib.auth.hashers import make_password
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
@@ -39,8 +42,8 @@ from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from bnmp_portal.tests import services
 from conftest import process_environment
 from requests_app import workflow
-from requests_app.models import AccessRequest, RequestEvent, Status
-from requests_app.tests.factories import UserTypeFactory, analyst, request_in
+from requests_app.models import AccessRequest, Attachment, RequestEvent, Status
+from requests_app.tests.factories import UserTypeFactory, analyst, grant_of, request_in
 from requests_app.tests.test_concurrency import at_once
 
 LAPSED = "Sua senha provisória venceu. Use “Esqueci a senha” para criar uma nova."
@@ -156,6 +159,26 @@ def returned_request(moment):
     return request
 
 
+def file_of_a_form_that_was_not_sent(moment):
+    mark = uuid.uuid4()
+    return Attachment.objects.create(
+        form_nonce=mark,
+        name="oficio.pdf",
+        media_type="application/pdf",
+        size=1,
+        sha256=64 * "0",
+        uploaded_by=UserFactory(),
+        at=moment,
+    )
+
+
+def file_without_a_row(moment):
+    path = project.ATTACHMENTS_DIR / f"{uuid.uuid4()}.upload"
+    path.touch()
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
+    return path
+
+
 SETTLED = "Mensagens antigas, apagadas"
 #: How to make a row -> the chore that deletes it, and how long after the row's moment.
 DELETED = {
@@ -171,8 +194,13 @@ DELETED = {
     mail_that_failed_again: (SETTLED, timedelta(days=732)),
     mail_that_came_back: (SETTLED, timedelta(days=732)),
     security_event: ("Eventos de segurança antigos, apagados", timedelta(days=366)),
+    file_of_a_form_that_was_not_sent: ("Anexos de formulários não enviados, apagados", timedelta(days=1)),
 }
-LABELS = {*(label for label, _ in DELETED.values()), WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED}
+STRAYS = "Arquivos de anexo sem registro, apagados"
+ENDED = "Acessos cujo último dia passou, vencidos"
+#: What is done with what is due, where it is not deleted.
+CHANGED = (WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED, STRAYS, ENDED)
+LABELS = {*(label for label, _ in DELETED.values()), *CHANGED}
 
 
 def some_of_each(number=1):
@@ -192,7 +220,11 @@ def some_of_each(number=1):
         asked_removal(now + timedelta(minutes=5))
         returned_request(now - timedelta(days=1))
         returned_request(now + timedelta(days=1))
-    return due | dict.fromkeys((WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED), number)
+        file_without_a_row(now - timedelta(days=1, minutes=5))
+        file_without_a_row(now - timedelta(days=1) + timedelta(minutes=5))
+        for days in (-1, 0):
+            grant_of(EmploymentFactory(), expires_on=timezone.localdate() + timedelta(days=days))
+    return due | dict.fromkeys(CHANGED, number)
 
 
 # --- What is due goes, what is not stays ----------------------------------------------------------------------------

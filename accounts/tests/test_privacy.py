@@ -29,6 +29,7 @@ from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import GrantEvent, Status, TypedCredential
 from requests_app.tests.factories import UserTypeFactory, analyst, unsaved_request
+from requests_app.tests.files import attached
 from requests_app.tests.pages import Page
 
 KINDS = SecurityEvent.Kind
@@ -65,6 +66,7 @@ def fill(user, mark):
     workflow.move(asked.pk, Status.APPROVED, by=staff)
     event = GrantEvent.objects.get(grant__request=asked)
     TypedCredential.objects.create(event=event, login=f"login{mark}", password=f"senha{mark}")
+    attached(asked, name=f"arquivo {mark}.pdf", by=user)
 
 
 def exported(user):

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core import checks
@@ -341,9 +342,10 @@ def test_a_proper_installation_is_told_nothing(production):
     assert found() == set()
 
 
-def test_the_example_of_a_production_installation_passes_every_check():
-    """But for DATABASE_URL, which would need the database's driver and server."""
-    passed = start("manage.py", "check", "--deploy", "--fail-level", "WARNING", **REQUIRED)
+def test_the_example_of_a_production_installation_passes_every_check(tmp_path):
+    """But for DATABASE_URL, which would need the database's driver and server, and for the folder of attachments."""
+    installed = {**REQUIRED, "ATTACHMENTS_DIR": str(tmp_path)}
+    passed = start("manage.py", "check", "--deploy", "--fail-level", "WARNING", **installed)
 
     assert passed.returncode == 0, passed.stderr
 
@@ -379,6 +381,8 @@ def test_googles_test_keys_are_refused_everywhere(public, private):
         ("PORTAL_DEMO", True, "portal.E004"),
         ("STAFF_MFA", False, "portal.W006"),
         ("BREACHED_PASSWORDS_FILE", "/does/not/exist", "portal.W007"),
+        ("ATTACHMENTS_DIR", ROOT / "static", "portal.E008"),
+        ("ATTACHMENTS_DIR", Path("/does/not/exist"), "portal.W009"),
     ],
 )
 def test_what_must_not_be_in_production_is_found(production, name, value, code):
