@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from . import workflow
-from .forms import TextField
+from .form_fields import TextField
 from .models import AccessGrant, GrantStatus
 
 ALTERED = "A página foi alterada. Abra-a de novo e repita."
@@ -46,6 +46,11 @@ class SeenForm(forms.Form):
         if self.errors.pop("seen", None):
             self.add_error(None, ALTERED)
         return cleaned
+
+    def missed(self, last_step: int) -> bool:
+        """Whether the history has gone on since the page was opened that this was sent from."""
+        seen = self.cleaned_data.get("seen") if self.is_bound else None
+        return seen is not None and seen < last_step
 
 
 class GrantMoveForm(SeenForm):

@@ -46,8 +46,6 @@ GRANT_LABELS = {
     "access_expired": "Acesso vencido",
     ANSWERED: "Resposta ao pedido de encerrar um acesso (à chefia)",
 }
-#: Whose end was asked for still opens the system, until somebody decides.
-STILL_OPENS = (GrantStatus.ACTIVE, GrantStatus.TO_REVOKE)
 
 #: What the requester hears when a request comes into a status.
 KIND_FOR = {
@@ -75,7 +73,7 @@ LABELS = {
 def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
     """Tell the requester of one move, at the address they gave for it."""
     event = RequestEvent.objects.select_related(
-        "request__requester", "request__user_type__system", "request__unit", "actor"
+        "request__requester", "request__beneficiary", "request__user_type__system", "request__unit", "actor"
     ).get(pk=mail.object_id)
     request = event.request
     context = {
@@ -89,7 +87,7 @@ def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 
 def _any_grant_event(mail: OutgoingMail) -> GrantEvent:
-    related = ("grant__user", "grant__request", "grant__user_type__system", "grant__unit")
+    related = ("grant__user", "grant__request__requester", "grant__user_type__system", "grant__unit")
     event: GrantEvent = GrantEvent.objects.select_related(*related).get(pk=mail.object_id)
     return event
 
@@ -97,9 +95,13 @@ def _any_grant_event(mail: OutgoingMail) -> GrantEvent:
 def _grant_event(mail: OutgoingMail) -> GrantEvent:
     """The step that a credential belongs to. Raises SupersededError if the access opens nothing any more."""
     event = _any_grant_event(mail)
-    if event.grant.status not in STILL_OPENS:
+    if not _still_opens(event):
         raise outbox.SupersededError("O acesso não está mais ativo.")
     return event
+
+
+def _still_opens(event: GrantEvent) -> bool:
+    return AccessGrant.objects.opening().filter(pk=event.grant_id).exists()
 
 
 def _access_context(event: GrantEvent, person: User) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def opened_by_portal_password(person: User | None = None) -> list[str]:
     """Names of the systems that the portal's own password opens: for this person, or for whoever has the access."""
     portal = ExternalSystem.objects.filter(credential=ExternalSystem.Credential.PORTAL, is_active=True)
     if person is not None:
-        holding = AccessGrant.objects.filter(user=person, status__in=STILL_OPENS)
+        holding = AccessGrant.objects.opening().filter(user=person)
         portal = portal.filter(user_types__in=holding.values("user_type")).distinct()
     return list(portal.values_list("name", flat=True))
 
@@ -148,7 +150,7 @@ def credential_dropped(mail: OutgoingMail) -> None:
     if not _needed_by_another(mail, event):
         provisional.forget(event.provisional_password_id)
     is_new_access = not event.from_status
-    if mail.status == MailStatus.SUPERSEDED and is_new_access and event.grant.status in STILL_OPENS:
+    if mail.status == MailStatus.SUPERSEDED and is_new_access and _still_opens(event):
         outbox.owe(GRANTED, recipient=event.grant.user, about=event.pk)
 
 

@@ -225,10 +225,16 @@ class _Known:
 
     def __init__(self, lines: list[Line]) -> None:
         bonds = Employment.objects.select_related("user")
+        matriculas = {line.matricula for line in lines if MATRICULA.fullmatch(line.matricula)}
         self.people_by_matricula: dict[str, User] = {
-            bond.matricula: bond.user
-            for batch in _batches({line.matricula for line in lines if MATRICULA.fullmatch(line.matricula)})
-            for bond in bonds.filter(matricula__in=batch)
+            bond.matricula: bond.user for batch in _batches(matriculas) for bond in bonds.filter(matricula__in=batch)
+        }
+        unknown = matriculas - self.people_by_matricula.keys()
+        #: Matrículas that unknown ones in the file would be with zeros before them.
+        self.with_zeros: set[str] = {
+            matricula
+            for batch in _batches({longer for matricula in unknown for longer in _with_zeros(matricula)})
+            for matricula in Employment.objects.filter(matricula__in=batch).values_list("matricula", flat=True)
         }
         cpfs = {cpf for line in lines if (cpf := _cpf_or_nothing(line.cpf))}
         self.people_by_cpf = {user.cpf: user for batch in _batches(cpfs) for user in User.objects.filter(cpf__in=batch)}
@@ -284,7 +290,9 @@ def _person(line: Line, known: _Known) -> User:
         raise _RefusedLineError("a matrícula deve ter de 1 a 10 letras ou números.")
     person = known.people_by_matricula.get(line.matricula)
     if person is None:
-        raise _RefusedLineError(f"a matrícula não está no cadastro de pessoal.{_with_zeros(line.matricula)}")
+        near = [longer for longer in _with_zeros(line.matricula) if longer in known.with_zeros]
+        perhaps = f" Seria {near[0]}?" if len(near) == 1 else ""
+        raise _RefusedLineError(f"a matrícula não está no cadastro de pessoal.{perhaps}")
     if by_cpf is not None and by_cpf.pk != person.pk:
         raise _RefusedLineError("a matrícula e o CPF são de pessoas diferentes.")
     return person
@@ -307,11 +315,9 @@ def _cpf_or_nothing(text: str) -> str:
         return ""
 
 
-def _with_zeros(matricula: str) -> str:
-    """Spreadsheets drop leading zeros; a matrícula has no check digits, so this only asks."""
-    wanted = [matricula.zfill(length) for length in range(len(matricula) + 1, 11)]
-    found = Employment.objects.filter(matricula__in=wanted).values_list("matricula", flat=True)[:2]
-    return f" Seria {found[0]}?" if len(found) == 1 else ""
+def _with_zeros(matricula: str) -> list[str]:
+    """Spreadsheets drop leading zeros; a matrícula has no check digits, so who finds one of these only asks."""
+    return [matricula.zfill(length) for length in range(len(matricula) + 1, 11)]
 
 
 def _named(text: str, rows: dict[str, Row], what: str, where: str) -> Row:

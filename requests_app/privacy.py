@@ -7,15 +7,15 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from accounts.models import User
 from accounts.privacy import LEFT_OUT, Section, Value, register
 
-from .models import AccessRequest, GrantEvent, RequestEvent
+from .models import AccessRequest, GrantEvent, GrantStatus, RequestEvent
 
 STAFF_ACT = "Ato da equipe sobre o pedido de outra pessoa: está no andamento daquele pedido."
 
 
 def _requests_of(user: User) -> QuerySet[AccessRequest]:
     is_mine = ExpressionWrapper(Q(requester=user), output_field=BooleanField())
-    visible = AccessRequest.objects.visible_to(user).select_related("user_type__system", "unit")
-    return visible.annotate(is_mine=is_mine).order_by("-pk")
+    visible = AccessRequest.objects.visible_to(user).annotate(is_mine=is_mine).order_by("-pk")
+    return visible.select_related("user_type__system", "requester", "beneficiary", "unit")
 
 
 def _request_row(request: AccessRequest) -> tuple[Value, ...]:
@@ -23,10 +23,10 @@ def _request_row(request: AccessRequest) -> tuple[Value, ...]:
     return (
         request.protocol,
         request.created_at,
-        request.requester_name,
+        request.requester_called,
         request.requester_email if is_mine else None,
         request.requester_phone if is_mine else None,
-        request.beneficiary_name,
+        request.beneficiary_called,
         request.system.name,
         request.user_type.name,
         str(request.unit) if request.unit else None,
@@ -44,6 +44,13 @@ def _steps_of(user: User) -> QuerySet[RequestEvent]:
 def _grant_steps_of(user: User) -> QuerySet[GrantEvent]:
     mine = GrantEvent.objects.filter(grant__user=user)
     return mine.select_related("grant__request", "grant__user_type__system", "typed_credential").order_by("-pk")
+
+
+def _ends_asked_by(user: User) -> QuerySet[GrantEvent]:
+    """The steps of this person that are no act of the staff: heads of units ask, and do not decide."""
+    asked = GrantEvent.objects.filter(actor=user, to_status=GrantStatus.TO_REVOKE)
+    first = asked.exclude(from_status=GrantStatus.TO_REVOKE)  # an analyst may change the day of one that is asked
+    return first.select_related("grant__user", "grant__user_type__system").order_by("-pk")
 
 
 def _login_typed(event: GrantEvent) -> str | None:
@@ -146,6 +153,29 @@ def register_own() -> None:
         ),
     )
     register(
+        "fins-de-acesso-que-pedi",
+        Section(
+            "Fins de acesso que pedi",
+            {
+                "quando": "Quando",
+                "pessoa": "De quem",
+                "sistema": "Sistema",
+                "tipo_de_usuario": "Tipo de usuário",
+                "motivo": "Motivo",
+            },
+            rows=_ends_asked_by,
+            row=lambda step: (
+                step.at,
+                step.grant.user.display_name,
+                step.grant.user_type.system.name,
+                step.grant.user_type.name,
+                step.note or None,
+            ),
+            covers=frozenset({"requests_app.GrantEvent.actor"}),
+            note="Só quem chefia uma unidade pede o fim de acessos. A decisão segue por e-mail.",
+        ),
+    )
+    register(
         "anexos",
         Section(
             "Arquivos que enviei",
@@ -180,7 +210,6 @@ def register_own() -> None:
                 "requests_app.AccessRequest.decided_by",
                 "requests_app.AccessRequest.completed_by",
                 "requests_app.RequestEvent.actor",
-                "requests_app.GrantEvent.actor",
                 "requests_app.InternalNote.author",
                 "requests_app.Batch.by",
             ),

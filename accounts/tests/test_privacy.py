@@ -28,7 +28,7 @@ from accounts.models import (
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app import workflow
 from requests_app.models import GrantEvent, Status, TypedCredential
-from requests_app.tests.factories import UserTypeFactory, analyst, unsaved_request
+from requests_app.tests.factories import UserTypeFactory, analyst, grant_of, unsaved_request
 from requests_app.tests.files import attached
 from requests_app.tests.pages import Page
 
@@ -67,6 +67,11 @@ def fill(user, mark):
     event = GrantEvent.objects.get(grant__request=asked)
     TypedCredential.objects.create(event=event, login=f"login{mark}", password=f"senha{mark}")
     attached(asked, name=f"arquivo {mark}.pdf", by=user)
+    ended = grant_of(EmploymentFactory(user__name="Colega da Unidade"))
+    for came_from, to in (("ACTIVE", "TO_REVOKE"), ("TO_REVOKE", "TO_REVOKE"), ("TO_REVOKE", "REVOKED")):
+        GrantEvent.objects.create(
+            grant=ended, from_status=came_from, to_status=to, actor=user, note=f"{came_from} {to} {mark}"
+        )
 
 
 def exported(user):
@@ -175,6 +180,13 @@ def test_nothing_of_another_person_is_shown_or_exported(client, person):
 
     assert "alheia" not in everything.lower()
     assert "Outra Pessoa" not in everything
+
+
+def test_who_asked_for_the_end_of_an_access_has_that_among_their_data_and_no_act_of_the_staff(client, person):
+    fill(person, "marca")
+    [asked] = exported(person)["fins-de-acesso-que-pedi"]
+    assert (asked["pessoa"], asked["motivo"]) == ("Colega da Unidade", "ACTIVE TO_REVOKE marca")
+    assert "Fins de acesso que pedi" in Page(client.get(PAGE)).text
 
 
 def test_what_the_staff_did_shows_no_name_and_no_address_of_theirs(client, person):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
@@ -21,12 +20,12 @@ from accounts.http import UserRequest
 from accounts.models import Employment, User
 
 from .. import notices, workflow
-from ..access_forms import GrantEndForm, GrantMoveForm
+from ..access_forms import GrantEndForm, GrantMoveForm, SeenForm
 from ..decision_forms import ReissueForm
-from ..models import AccessGrant, GrantStatus
+from ..models import AccessGrant, GrantEvent, GrantStatus
 from .access_filters import AccessList
 from .decision import asks_credential
-from .filters import PART_OF_PROTOCOL
+from .filters import LIKE_A_PROTOCOL, with_protocol
 
 #: What each button says, by where the access stands and where it would go; in the order in which they stand.
 BUTTONS = {
@@ -96,8 +95,8 @@ class AccessGrantAdmin(DeskAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if PART_OF_PROTOCOL.fullmatch(term):
-            return queryset.filter(request__protocol__contains=term), False
+        if LIKE_A_PROTOCOL.fullmatch(term):
+            return queryset.filter(with_protocol(term, "request__protocol")), False
         return queryset.filter(user__in=find_people(User.objects.all(), term).values("pk")), False
 
     def get_urls(self) -> list[URLPattern]:
@@ -156,7 +155,8 @@ class AccessGrantAdmin(DeskAdmin):
         form = ReissueForm(request.POST, asks_credential=asks_credential(grant.user_type.system))
         if form.is_valid():
             try:
-                workflow.reissue(pk, by=request.user, note=form.cleaned_data["note"], typed=form.typed)
+                note, seen = form.cleaned_data["note"], form.cleaned_data["seen"]
+                workflow.reissue(pk, by=request.user, note=note, typed=form.typed, seen=seen)
             except workflow.MoveRefusedError as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -178,16 +178,19 @@ class AccessGrantAdmin(DeskAdmin):
             raise PermissionDenied
         return get_object_or_404(AccessGrant.objects.select_related("user_type__system"), pk=pk)
 
-    def page(self, request: UserRequest, pk: int, **posted: forms.Form) -> HttpResponse:
+    def page(self, request: UserRequest, pk: int, **posted: SeenForm) -> HttpResponse:
         """The access, its history, and what may be done with it; with ``posted``, the form that was refused."""
+        # Before the access itself: what comes between the two is noticed when a form is sent.
+        last_step = GrantEvent.objects.filter(grant=pk).order_by("-pk").values_list("pk", flat=True).first() or 0
         related = ("user", "user_type__system", "unit", "request")
         grant = get_object_or_404(AccessGrant.objects.select_related(*related), pk=pk)
-        steps = notices.grant_steps_of(grant)
-        seen = {"seen": steps[-1].event.pk if steps else 0}
+        for form in posted.values():
+            if form.missed(last_step) and not form.non_field_errors():
+                form.add_error(None, workflow.MOVED_MEANWHILE)
         page_forms = {
             "form": ReissueForm(),
-            "move_form": GrantMoveForm(grant=grant, initial=seen),
-            "end_form": GrantEndForm(initial={**seen, "until": grant.expires_on}),
+            "move_form": GrantMoveForm(grant=grant),
+            "end_form": GrantEndForm(initial={"until": grant.expires_on}),
             **posted,
         }
         moves = workflow.grant_moves_of(request.user, grant)
@@ -199,9 +202,11 @@ class AccessGrantAdmin(DeskAdmin):
             "preserved_filters": self.get_preserved_filters(request),
             "grant": grant,
             "system": grant.user_type.system,
-            "steps": steps,
+            "last_step": str(last_step),
+            "steps": notices.grant_steps_of(grant),
             "bonds": grant.user.employments.select_related("unit").order_by("-started_on", "-pk"),
             "asked": workflow.end_asked(grant),
+            "kept": workflow.kept_status(grant),
             "buttons": [(to, label) for (here, to), label in BUTTONS.items() if here == grant.status and to in moves],
             "why_not": workflow.why_not_decide(request.user, grant),
             "asks_credential": asks_credential(grant.user_type.system),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from accounts.models import ProvisionalPassword, Unit, User
@@ -26,6 +26,14 @@ LIVE_GRANT = (GrantStatus.ACTIVE, GrantStatus.SUSPENDED, GrantStatus.TO_REVOKE)
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     def live(self) -> AccessGrantQuerySet:
         return self.filter(status__in=LIVE_GRANT)
+
+    def opening(self) -> AccessGrantQuerySet:
+        """Those that let the person in: an end that was asked for leaves it as it was until somebody decides."""
+        steps = GrantEvent.objects.filter(grant=OuterRef("pk"), to_status=GrantStatus.TO_REVOKE)
+        asked = steps.exclude(from_status=GrantStatus.TO_REVOKE).order_by("-pk")
+        was_active = Q(status=GrantStatus.TO_REVOKE, was=GrantStatus.ACTIVE)
+        was = Subquery(asked.values("from_status")[:1])
+        return self.alias(was=was).filter(Q(status=GrantStatus.ACTIVE) | was_active)
 
 
 class AccessGrant(models.Model):

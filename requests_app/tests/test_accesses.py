@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
 from django.db import connection
+from django.templatetags.static import static
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -32,7 +33,7 @@ from .factories import (
     superuser,
     unsaved_request,
 )
-from .pages import Page, text_of
+from .pages import Page, text_of, walk
 from .test_concurrency import at_once
 
 pytestmark = pytest.mark.django_db
@@ -417,7 +418,7 @@ def test_an_analyst_says_until_when_an_access_holds_and_why(client, decider, typ
         ("0001-01-01", "motivo", "Data inválida."),
         ("9999-12-31", "motivo", "Data inválida."),
         ("٢٠٢٧-٠٣-٠١x", "motivo", "Data inválida."),
-        ("", "motivo", "O acesso já vale até esse dia."),
+        ("", "motivo", "O acesso já não tem data de fim."),
         ("2099-01-01", "", WRITE_WHY),
         ("2099-01-01", "\u200b", WRITE_WHY),
         ("2099-01-01", "a" * 2001, "2000"),
@@ -584,6 +585,73 @@ def test_what_cannot_be_done_is_told_and_what_was_typed_stays(client, decider, f
         assert page.value("note") == fields["note"]
     grant.refresh_from_db()
     assert (grant.status, grant.events.count()) == (ACTIVE, 1)
+
+
+def forms_of(response):
+    """What each form of the page would post, by the last part of its address."""
+    return {
+        dict(form.attributes)["action"].rstrip("/").rpartition("/")[2]: {
+            dict(field.attributes)["name"]: dict(field.attributes).get("value", "")
+            for field in walk(form)
+            if field.name == "input" and "name" in dict(field.attributes)
+        }
+        for form in Page(response).all("form", class_="desk-decision")
+    }
+
+
+def test_the_second_post_of_a_reissue_mails_nothing_more(client, decider):
+    grant = grant_in(ACTIVE)
+    response = client.get(screen(grant))
+    assert Page(response).one("script", src=static("js/forms.js")), "the page lets a form be sent twice"
+    typed = {**forms_of(response)["reemitir"], "note": "Não chegou."}
+
+    assert client.post(f"{GRANTS}{grant.pk}/reemitir/", typed).status_code == 302
+    again = client.post(f"{GRANTS}{grant.pk}/reemitir/", typed)
+
+    assert again.status_code == 409
+    assert "O acesso mudou depois que você abriu esta página." in Page(again).text
+    assert (grant.events.count(), OutgoingMail.objects.count()) == (2, 1)
+    retyped = {**forms_of(again)["reemitir"], "note": "Não chegou mesmo."}
+    assert client.post(f"{GRANTS}{grant.pk}/reemitir/", retyped).status_code == 302
+
+
+def test_a_reissue_of_a_page_that_came_altered_is_refused_with_a_sentence(client, decider):
+    grant = grant_in(ACTIVE)
+    response = client.post(f"{GRANTS}{grant.pk}/reemitir/", {"note": "Não chegou.", "seen": HUGE})
+    assert response.status_code == 409
+    assert "A página foi alterada." in Page(response).text
+    assert grant.events.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "fields"),
+    [
+        ("mover", {"to": "REVOKED", "note": "Saiu."}),
+        ("prazo", {"until": "2099-01-01", "why": "Designação."}),
+        ("reemitir", {"note": "Não chegou."}),
+    ],
+)
+def test_the_page_that_refuses_what_was_overtaken_can_be_sent_again(client, decider, step, fields):
+    grant = grant_in(ACTIVE)
+    typed = {**forms_of(client.get(screen(grant)))[step], **fields}
+    move_grant(grant.pk, SUSPENDED, by=analyst(), note="férias")
+    move_grant(grant.pk, ACTIVE, by=analyst())
+
+    refused = client.post(f"{GRANTS}{grant.pk}/{step}/", typed)
+
+    assert refused.status_code == 409
+    assert "mudou depois que você abriu esta página" in Page(refused).text
+    again = client.post(f"{GRANTS}{grant.pk}/{step}/", {**forms_of(refused)[step], **fields})
+    assert (again.status_code, again.headers.get("Location")) == (302, screen(grant))
+
+
+def test_who_left_the_reason_out_of_an_old_page_is_told_that_the_access_moved_meanwhile(client, decider):
+    grant = grant_in(ACTIVE)
+    typed = {**forms_of(client.get(screen(grant)))["mover"], "to": "REVOKED", "note": ""}
+    move_grant(grant.pk, SUSPENDED, by=analyst(), note="férias")
+    page = Page(client.post(f"{GRANTS}{grant.pk}/mover/", typed))
+    assert "mudou depois que você abriu esta página" in page.text
+    assert WRITE_WHY in page.text
 
 
 @pytest.mark.parametrize("who", ["manager", "colleague", "anonymous"])

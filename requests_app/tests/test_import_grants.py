@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import stat
 import zipfile
 from datetime import date, timedelta
 from pathlib import Path
@@ -292,6 +294,18 @@ def test_the_report_says_what_becomes_of_each_line(catalogue, file_of, tmp_path)
     ]
 
 
+def test_a_report_to_where_nothing_is_kept_leaves_that_place_as_it_is(catalogue, file_of):
+    bond()
+    nothing = Path(os.devnull)
+    before = nothing.stat().st_mode
+    try:
+        assert run(file_of("012345;BNMP 2.0;Consulta;;;"), "--report", os.devnull)[0] == 0
+        assert nothing.stat().st_mode == before
+    finally:
+        if nothing.stat().st_mode != before:
+            nothing.chmod(stat.S_IMODE(before))
+
+
 @pytest.mark.parametrize("report", [".", "nao-existe/resultado.csv"])
 def test_a_report_that_cannot_be_written_stops_before_anything(catalogue, file_of, tmp_path, report):
     bond()
@@ -383,6 +397,38 @@ def test_300_lines_cost_a_few_batches_and_no_query_each(catalogue):
     with_three = queries(range(3))
     assert queries(range(3, 303)) < with_three + 10  # SQLite stores fewer rows at once
     assert AccessGrant.objects.count() == 303
+
+
+def test_300_lines_that_lost_their_zeros_cost_a_few_batches_and_no_query_each(catalogue):
+    def told(numbers):
+        for number in numbers:
+            bond(f"{number:06d}")
+        lines = "".join(f"{number};BNMP 2.0;Consulta\n" for number in numbers)
+        with CaptureQueriesContext(connection) as captured:
+            plan = grants_file.plan(grants_file.read(f"MATRICULA;SISTEMA;PERFIL\n{lines}".encode()))
+        return len(captured), [told.sentence for told in plan.refused]
+
+    with_three, _sentences = told(range(1, 4))
+    with_300, sentences = told(range(4, 304))
+    assert with_300 < with_three + 10
+    known = "a matrícula não está no cadastro de pessoal."
+    assert sentences == [f"{known} Seria {number:06d}?" for number in range(4, 304)]
+
+
+def test_a_matricula_that_could_be_two_with_zeros_is_not_guessed(catalogue, file_of):
+    for matricula in ("0012345", "012345"):
+        bond(matricula)
+    _status, output = run(file_of("12345;BNMP 2.0;Consulta;;;"))
+    assert "a matrícula não está no cadastro de pessoal.\n" in output
+
+
+def test_a_report_that_was_there_before_becomes_its_owners_alone(catalogue, file_of, tmp_path):
+    bond()
+    report = tmp_path / "resultado.csv"
+    report.touch(0o644)
+    report.chmod(0o644)
+    status, _output = run(file_of("012345;BNMP 2.0;Consulta;;;"), "--report", str(report))
+    assert (status, stat.S_IMODE(report.stat().st_mode)) == (0, 0o600)
 
 
 def test_the_name_of_the_file_in_the_history_is_harmless(catalogue, file_of):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import OutgoingMail
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UnitFactory
-from requests_app import heads
+from requests_app import emails, heads, workflow
 from requests_app.models import AccessGrant, Cargo, GrantStatus
 
 from .factories import UserTypeFactory, analyst, grant_of, head_of
@@ -255,6 +255,36 @@ def test_a_suspended_access_may_be_asked_the_end_of_too(client, head, unit):
     client.post(place(suspended), {"note": "Mudou de setor."})
     suspended.refresh_from_db()
     assert suspended.status == GrantStatus.TO_REVOKE
+
+
+def test_a_suspended_access_stays_shut_while_its_end_is_asked_for_and_every_page_says_so(client, head, unit):
+    bond = EmploymentFactory(unit=unit)
+    suspended, active = grant_of(bond, status=GrantStatus.SUSPENDED), grant_of(bond)
+    assert "O acesso continua suspenso até a Coordenadoria decidir." in Page(client.get(place(suspended))).text
+    for grant in (suspended, active):
+        client.post(place(grant), {"note": "Mudou de setor."})
+
+    assert emails.opened_by_portal_password(bond.user) == [active.user_type.system.name]
+    client.force_login(analyst())
+    said = {
+        grant: Page(client.get(f"/admin/requests_app/accessgrant/{grant.pk}/change/")).text
+        for grant in (suspended, active)
+    }
+    assert "Ele continua suspenso até alguém decidir." in said[suspended]
+    assert "Ele continua em vigor" not in said[suspended]
+    assert "Ele continua em vigor até alguém decidir." in said[active]
+
+
+def test_an_access_opens_again_once_it_was_resumed_whatever_was_asked_before(unit):
+    grant = grant_of(EmploymentFactory(unit=unit), status=GrantStatus.SUSPENDED)
+    chief, decider = head_of(unit), analyst()
+    workflow.move_grant(grant.pk, GrantStatus.TO_REVOKE, by=chief, note="Mudou de setor.")
+    assert not AccessGrant.objects.opening().exists()
+    workflow.move_grant(grant.pk, GrantStatus.SUSPENDED, by=decider, note="Ainda não.")
+    workflow.move_grant(grant.pk, GrantStatus.ACTIVE, by=decider)
+    assert AccessGrant.objects.opening().get() == grant
+    workflow.move_grant(grant.pk, GrantStatus.TO_REVOKE, by=chief, note="Mudou de setor.")
+    assert AccessGrant.objects.opening().get() == grant
 
 
 # --- The story, in a browser ----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from .accesses import (
     why_not_decide,
 )
 from .asking import asks_the_same, new_request, snapshot
-from .grants import Typed, may_reissue, reissue, send_again
+from .grants import MOVED_MEANWHILE, Typed, may_reissue, reissue, send_again
 from .moves import CHANGED_MEANWHILE, correct, expire_overdue, file, move, next_protocol
 from .notes import EMPTY_NOTE, add_note, may_note, notes_for
 from .rules import (
@@ -36,6 +36,7 @@ __all__ = [
     "EMPTY_NOTE",
     "GRANT_MOVES",
     "GRANT_NEEDS_REASON",
+    "MOVED_MEANWHILE",
     "MOVES",
     "NEEDS_REASON",
     "UNFIT_REASON",

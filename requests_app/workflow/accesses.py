@@ -60,9 +60,6 @@ CLOSED = frozenset({GrantStatus.SUSPENDED, GrantStatus.REVOKED, GrantStatus.EXPI
 
 NOT_YOUR_OWN_ACCESS = "Ninguém decide sobre um acesso que tem, que pediu ou cujo fim pediu."
 WRITE_WHY = "Escreva o motivo: ele fica no histórico do acesso."
-MOVED_MEANWHILE = (
-    "O acesso mudou depois que você abriu esta página. Nada foi gravado: confira o andamento e tente de novo."
-)
 
 
 @transaction.atomic
@@ -76,8 +73,7 @@ def move_grant(pk: int, to: GrantStatus, *, by: User | None, note: str = "", see
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     came_from = GrantStatus(grant.status)
     _refuse_unless_allowed(grant, to, by)
-    if seen is not None and grant.events.filter(pk__gt=seen).exists():
-        raise MoveRefusedError(MOVED_MEANWHILE)
+    grants.refuse_if_moved(grant, seen)
     note = note.strip()
     if (to in GRANT_NEEDS_REASON or came_from == GrantStatus.TO_REVOKE) and by is not None and not can_be_read(note):
         raise MoveRefusedError(WRITE_WHY)
@@ -186,17 +182,18 @@ def _tell(grant: AccessGrant, came_from: GrantStatus, event: GrantEvent, asked: 
 def set_end(pk: int, until: date | None, *, by: User, note: str, seen: int | None = None) -> AccessGrant:
     """Say until which day, that one included, an access holds (None: it has no end), and why; told in its history.
 
-    Raises MoveRefusedError, with a sentence for the person.
+    Nobody is mailed, for nothing changes for the person today: the day stands beside the access on their own page,
+    and they hear when the access expires. Raises MoveRefusedError, with a sentence for the person.
     """
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if refusal := why_not_decide(by, grant):
         raise MoveRefusedError(refusal)
-    if seen is not None and grant.events.filter(pk__gt=seen).exists():
-        raise MoveRefusedError(MOVED_MEANWHILE)
+    grants.refuse_if_moved(grant, seen)
     if until is not None and until < timezone.localdate():
         raise MoveRefusedError("A data já passou. Escolha hoje ou outro dia; para encerrar agora, use “Revogar”.")
     if until == grant.expires_on:
-        raise MoveRefusedError("O acesso já vale até esse dia. Nada foi gravado.")
+        already = "vale até esse dia" if until else "não tem data de fim"
+        raise MoveRefusedError(f"O acesso já {already}. Nada foi gravado.")
     if not can_be_read(note):
         raise MoveRefusedError(WRITE_WHY)
     grant.expires_on = until

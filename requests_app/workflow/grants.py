@@ -13,6 +13,10 @@ from .. import emails
 from ..models import NOT_YOUR_OWN, AccessGrant, AccessRequest, ExternalSystem, GrantEvent, GrantStatus, TypedCredential
 from .rules import MoveRefusedError, can_be_read, is_analyst, why_no_analyst
 
+MOVED_MEANWHILE = (
+    "O acesso mudou depois que você abriu esta página. Nada foi gravado: confira o andamento e tente de novo."
+)
+
 
 @dataclass(frozen=True)
 class Typed:
@@ -68,16 +72,17 @@ def _replace_what_failed(grant: AccessGrant) -> None:
 
 
 @transaction.atomic
-def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None) -> AccessGrant:
+def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None, seen: int | None = None) -> AccessGrant:
     """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
 
-    For a system that is registered by hand, ``typed`` is what the analyst got there. Raises MoveRefusedError, with a
-    sentence for the person.
+    For a system that is registered by hand, ``typed`` is what the analyst got there. ``seen``: as in ``move_grant``.
+    Raises MoveRefusedError, with a sentence for the person.
     """
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     user = User.objects.locked(grant.user_id)
     if refusal := _why_not_reissue(by, grant):
         raise MoveRefusedError(refusal)
+    refuse_if_moved(grant, seen)
     if not can_be_read(note):
         raise MoveRefusedError("Escreva o motivo da reemissão.")
     _replace_what_failed(grant)
@@ -109,6 +114,12 @@ def _nobody_has_it(user: User) -> bool:
     """Whether the person's provisional password was neither delivered nor is about to be. The caller locks them."""
     live = provisional.live_of(user)
     return live is None or not (live.nonce or emails.was_delivered(live))
+
+
+def refuse_if_moved(grant: AccessGrant, seen: int | None) -> None:
+    """Raise MoveRefusedError if the history of this locked access has a step later than ``seen``."""
+    if seen is not None and grant.events.filter(pk__gt=seen).exists():
+        raise MoveRefusedError(MOVED_MEANWHILE)
 
 
 def is_own(by: User, grant: AccessGrant) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import stat
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class Command(BaseCommand):
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as stream:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):  # and no /dev/null
+                    os.fchmod(descriptor, 0o600)  # one that was there already had a mode of its own
                 report = csv.writer(stream, delimiter=";")
                 report.writerow(["linha", "matrícula", "sistema", "tipo de usuário", "resultado", "motivo"])
                 for told in plan.told:
