@@ -38,6 +38,7 @@ MISSING = (
     "O arquivo não está no servidor. Avise o suporte técnico e, se precisar, peça o arquivo de novo a quem o enviou."
 )
 
+NOT_TO_YOUR_OWN = "Ninguém junta despacho a um pedido que fez ou que é para si."
 GONE = "Um arquivo que você tinha enviado não está mais aqui: o formulário ficou aberto tempo demais. Escolha de novo."
 
 
@@ -80,12 +81,21 @@ def keep(upload: IncomingFile, *, mark: uuid.UUID, by: User, request: AccessRequ
     return made
 
 
+def why_no_despacho(by: User, request: AccessRequest) -> str:
+    """Why somebody joins none to this request; empty where they may: who decides about it, and nobody else."""
+    if request.is_of(by):
+        return NOT_TO_YOUR_OWN
+    return "" if workflow.is_analyst(by) else workflow.why_no_analyst(by)
+
+
 def keep_despacho(upload: IncomingFile, request: AccessRequest, *, by: User) -> Attachment:
     """Store an official act of the staff about a request. Raises FileRefusedError."""
     made = _examined(upload, by)
     made.request, made.kind = request, Attachment.Kind.DESPACHO
     with _on_disk(upload, made), transaction.atomic():
-        AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
+        locked = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
+        if refusal := why_no_despacho(by, locked):
+            raise FileRefusedError(refusal)
         others = Attachment.objects.filter(request=request, kind=Attachment.Kind.DESPACHO)
         if same := others.filter(sha256=made.sha256).first():
             return same
@@ -184,8 +194,7 @@ def of_the_requester(request: AccessRequest) -> list[Attachment]:
 def on_the_desk(request: AccessRequest, reader: User) -> QuerySet[Attachment]:
     """What one of the staff sees: everything, but for despachos about what they asked or get themselves."""
     kept = request.attachments.select_related("uploaded_by", "request")
-    own = reader.pk in {request.requester_id, request.beneficiary_id}
-    return kept.filter(kind=Attachment.Kind.REQUEST) if own else kept
+    return kept.filter(kind=Attachment.Kind.REQUEST) if request.is_of(reader) else kept
 
 
 def answer(attachment: Attachment, request: HttpRequest, *, to: User) -> HttpResponse | None:

@@ -103,6 +103,15 @@ class IncomingFile(UploadedFile):
         except OSError as error:
             self.refuse_for_the_disk(error)
 
+    def end(self) -> None:
+        """There comes no more: what Python still holds back goes to the disk, and whether it has room is known."""
+        if self.refusal:
+            return
+        try:
+            self.on_disk.flush()
+        except OSError as error:
+            self.refuse_for_the_disk(error)
+
     def move_to(self, place: Path) -> None:
         """To stay there, on the disk itself and not only on its way to it. Raises OSError."""
         self.on_disk.flush()
@@ -148,6 +157,7 @@ class UploadHandler(FileUploadHandler):
     def file_complete(self, file_size: int) -> IncomingFile:
         file = self.file
         del self.file  # Django closes what it finds here when a later file is skipped
+        file.end()
         return file
 
     def upload_interrupted(self) -> None:
@@ -206,17 +216,17 @@ JPEG = b"\xff\xd8\xff"
 PDF = re.compile(rb"%PDF-[12]\.[0-9]")
 PDF_END = re.compile(rb"startxref\s+([0-9]{1,10})\s+%%EOF")
 ZIP_END = b"PK\5\6"
-#: Bytes of the end of a ZIP without its comment, and with the longest.
-ZIP_END_LENGTH = 22
-ZIP_TAIL = ZIP_END_LENGTH + 65_535
+#: How far from the end of a file programs look for that of a ZIP: its 22 bytes, and the longest comment.
+ZIP_TAIL = 22 + 65_535
 #: Frame headers of JPEG: C4, C8 and CC mean something else.
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN = 0xDA
 
 
 def media_type_of(file: IO[bytes], size: int) -> Attachment.MediaType | None:
-    """What the bytes are; None for anything but a whole PDF, JPEG or PNG that is not a ZIP as well (ASVS 5.0 5.2.2).
+    """What the bytes are; None for anything but a PDF, JPEG or PNG that is not a ZIP as well (ASVS 5.0 5.2.2).
 
+    A PDF and a PNG are looked at from beginning to end, a JPEG up to the picture itself: phones write more behind it.
     Neither the name nor what the browser says about it is believed.
     """
     if _is_zip_too(file, size):
@@ -234,10 +244,11 @@ def _tail(file: IO[bytes], size: int, length: int) -> bytes:
 
 
 def _is_zip_too(file: IO[bytes], size: int) -> bool:
-    """Programs look for a ZIP, and so for a spreadsheet or a Java program, from the end: it may begin as anything."""
-    tail = _tail(file, size, ZIP_TAIL)
-    end = tail[tail.rfind(ZIP_END) :] if ZIP_END in tail else b""
-    return len(end) >= ZIP_END_LENGTH and len(end) == ZIP_END_LENGTH + int.from_bytes(end[20:22], "little")
+    """Programs look for a ZIP, and so for a spreadsheet or a Java program, from the end: it may begin as anything.
+
+    Most of them do not mind what stands behind it.
+    """
+    return ZIP_END in _tail(file, size, ZIP_TAIL)
 
 
 def _is_pdf(file: IO[bytes], size: int) -> bool:

@@ -18,8 +18,6 @@ from ..attachment_forms import DespachoForm
 from ..models import AccessRequest
 from . import decision, printing
 
-NOT_TO_YOUR_OWN = "Ninguém junta despacho a um pedido que fez ou que é para si."
-
 
 def urls(desk: DeskAdmin) -> list[URLPattern]:
     """The addresses of files, of adding one, and of the page to print."""
@@ -56,8 +54,8 @@ def add(request: UserRequest, pk: int) -> HttpResponse:
     """Keep a despacho. Errors are told on the request's page: a browser would forget the file in any case."""
     access_request = decision.to_act_on(request, pk)
     form = DespachoForm(request.POST, request.FILES)
-    if decision.is_own(request.user, access_request):
-        messages.error(request, NOT_TO_YOUR_OWN)
+    if refusal := attachments.why_no_despacho(request.user, access_request):
+        messages.error(request, refusal)
     elif not form.is_valid():
         messages.error(request, " ".join(map(str, form.errors["despacho"])))
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
@@ -25,7 +26,7 @@ from accounts.models import SecurityEvent
 
 from ..models import AccessRequest, Status
 from .bulk import counted
-from .filters import FilterForm
+from .filters import FilterForm, find
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ BYTE_ORDER_MARK, SEPARATOR = "\ufeff", ";"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 #: Rows that are in memory at a time.
 CHUNK = 2000
+NOT_WHOLE = "Nada foi exportado: a lista não mostra tudo o que esta busca acha."
 #: The last line says that the file is whole: one that was cut off on its way has none.
 WHOLE, BROKEN = "Fim do arquivo", "ARQUIVO INCOMPLETO: houve um erro. Exporte de novo."
 
@@ -45,6 +47,13 @@ Row = dict[str, Any]
 def person(row: Row, name: str) -> str:
     """As everywhere: the social name, where there is one (Res. CNJ 270/2018)."""
     return names.display(row[f"{name}__social_name"] or row[f"{name}__name"] or "")
+
+
+def called(row: Row, name: str) -> str:
+    """As ``AccessRequest.requester_called``: as it was filed, unless somebody has a social name now."""
+    as_filed: str = row[f"{name}_name"]
+    social_name: str = row[f"{name}__social_name"]
+    return names.display(social_name) if social_name else as_filed
 
 
 def at(row: Row, name: str) -> str:
@@ -66,12 +75,12 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("Sistema", lambda row: row["user_type__system__name"]),
     ("Tipo de usuário", lambda row: row["user_type__name"]),
     ("Unidade do acesso", unit),
-    ("Para quem", lambda row: row["beneficiary_name"]),
+    ("Para quem", lambda row: called(row, "beneficiary")),
     ("CPF", lambda row: cpf.masked(row["beneficiary__cpf"])),
     ("Matrícula", lambda row: row["beneficiary_matricula"]),
     ("Cargo", lambda row: row["beneficiary_cargo"]),
     ("Lotação", lambda row: row["beneficiary_lotacao"]),
-    ("Quem pediu", lambda row: row["requester_name"]),
+    ("Quem pediu", lambda row: called(row, "requester")),
     ("Cargo de quem pediu", lambda row: row["requester_cargo"]),
     ("Lotação de quem pediu", lambda row: row["requester_lotacao"]),
     ("Em análise por", lambda row: person(row, "holder")),
@@ -81,8 +90,9 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 )
 FIELDS = (
     *("pk", "protocol", "created_at", "status", "user_type__system__name", "user_type__name"),
-    *("unit__name", "unit__comarca", "beneficiary_name", "beneficiary__cpf", "beneficiary_matricula"),
-    *("beneficiary_cargo", "beneficiary_lotacao", "requester_name", "requester_cargo", "requester_lotacao"),
+    *("unit__name", "unit__comarca", "beneficiary_name", "beneficiary__social_name", "beneficiary__cpf"),
+    *("beneficiary_matricula", "beneficiary_cargo", "beneficiary_lotacao"),
+    *("requester_name", "requester__social_name", "requester_cargo", "requester_lotacao"),
     *("holder__social_name", "holder__name", "correct_by", "decided_at", "decided_by__social_name", "decided_by__name"),
 )
 
@@ -108,6 +118,9 @@ def export(desk: DeskAdmin, request: UserRequest) -> HttpResponseBase:
     if wait := throttle.take(throttle.STAFF_ACTS, str(request.user.pk), request, by=request.user):
         messages.error(request, throttle.sentence(wait))
         return redirect(reverse(LIST, query=request.GET))
+    if find(AccessRequest.objects.none(), request.GET.get(SEARCH_VAR, ""))[1]:
+        messages.error(request, NOT_WHOLE)
+        return redirect(reverse(LIST, query=request.GET))  # which says what to do
     try:
         changelist = desk.get_changelist_instance(request)
     except IncorrectLookupParameters:

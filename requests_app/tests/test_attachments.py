@@ -9,10 +9,12 @@ import os
 import tempfile
 import tracemalloc
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import time_machine
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -24,7 +26,7 @@ from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import attachments, uploads, workflow
 from requests_app.models import LARGEST_FILE, AccessRequest, Attachment, Status
 
-from .factories import UserTypeFactory, analyst, manager, request_in, unsaved_request
+from .factories import UserTypeFactory, analyst, manager, request_in, superuser, unsaved_request
 from .files import attached, jpeg, pdf, png, zipped
 from .pages import Page, text_of, walk
 from .test_concurrency import at_once
@@ -182,6 +184,8 @@ ODD = {
     "so-o-comeco.pdf": b"%PDF-1.7\n" + b"x" * 500,
     "fim-fora-do-arquivo.pdf": b"%PDF-1.7\n" + b"x" * 100 + b"\nstartxref\n99999\n%%EOF\n",
     "zip-e-pdf.pdf": pdf() + zipped(),
+    "zip-e-um-byte.pdf": pdf() + zipped() + b"\n",
+    "zip-e-muito-mais.jpg": jpeg() + zipped() + b"x" * 5000,
     "zip-e-png.png": png() + zipped(),
     "zip-e-jpeg.jpg": jpeg() + zipped("run.class"),
     "cortado.png": png()[:-12],
@@ -386,6 +390,23 @@ def test_a_disk_that_fills_up_gets_the_same_sentence(client, requester, folder, 
 
     assert "“a.pdf” não pôde ser guardado agora" in page.beside("attachments")
     assert (Attachment.objects.count(), on_disk(folder)) == (0, [])
+
+
+@pytest.mark.parametrize("content", [pdf(), pdf("x" * 300_000)], ids=["in the buffer", "on its way"])
+def test_fault_23_a_disk_that_is_full_already_gets_the_same_sentence(client, requester, folder, monkeypatch, content):
+    request = request_in(Status.PENDING)
+    sent = answers(client, upload("a.pdf", content))
+    # Closed by the upload itself.
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", lambda **_: Path("/dev/full").open("w+b"))  # noqa: SIM115
+
+    page = Page(client.post(NEW, sent))
+    client.force_login(analyst())
+    told = said(attach(client, request, upload("a.pdf", content)))
+
+    assert "“a.pdf” não pôde ser guardado agora" in page.beside("attachments")
+    assert page.value("description") == "Consulta de mandados no atendimento."
+    assert "“a.pdf” não pôde ser guardado agora" in told[0]
+    assert Attachment.objects.count() == 0
 
 
 # --- What was sent stays --------------------------------------------------------------------------------------------
@@ -813,6 +834,41 @@ def test_nobody_joins_or_reads_a_despacho_about_what_is_theirs(client, folder, r
         assert "sobre-mim.pdf" not in client.get(address).content.decode()
     assert client.get(on_desk(secret)).status_code == 404
     assert Attachment.objects.get() == secret
+
+
+def who_says_who_decides_too():
+    """In both groups, as no page makes anybody."""
+    user = analyst()
+    user.user_permissions.add(Permission.objects.get(content_type__app_label="accounts", codename="change_roles"))
+    return user
+
+
+@pytest.mark.parametrize("make", [superuser, who_says_who_decides_too])
+def test_four_eyes_who_says_who_decides_joins_no_despacho(client, folder, make):
+    request = request_in(Status.PENDING)
+    client.force_login(make())
+    assert "Juntar despacho" not in client.get(f"{DESK}{request.pk}/change/").content.decode()
+
+    told = said(attach(client, request, upload("um.pdf", pdf("1")), upload("dois.pdf", pdf("2"))))
+
+    assert told == ["Quem define os perfis da equipe não decide solicitações nem acessos."]
+    assert (Attachment.objects.count(), on_disk(folder)) == (0, [])
+
+
+@pytest.mark.parametrize("who", [manager, superuser, "requester", "beneficiary"])
+def test_a_despacho_is_refused_where_it_is_kept_and_not_only_by_its_page(folder, who):
+    own = analyst()
+    bond = EmploymentFactory(user=own)
+    theirs = {"requester": {"requester": own}, "beneficiary": {"bond": bond}}
+    request = request_in(Status.PENDING, **theirs.get(who, {}))
+    incoming = uploads.IncomingFile("a.pdf")
+    incoming.append(pdf())
+
+    with pytest.raises(attachments.FileRefusedError):
+        attachments.keep_despacho(incoming, request, by=who() if callable(who) else own)
+
+    incoming.close()
+    assert (Attachment.objects.count(), on_disk(folder)) == (0, [])
 
 
 def test_a_get_changes_nothing(client, folder):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -551,13 +551,13 @@ def test_who_is_not_signed_in_goes_through_the_one_door(client, place, method):
     assert (urlsplit(last).path, urlsplit(last).query) == ("/entrar/", f"next={place}")
 
 
-def test_a_batch_is_read_by_its_maker_and_by_who_sees_requests_and_by_nobody_else(client, make_client, decider):
+def test_a_batch_is_read_by_who_sees_requests_and_by_nobody_else(client, make_client, decider):
     request = filed(description="Texto do pedido")
     address = decide(client, [request]).url
-    former = decider
-    former.groups.clear()
     assert client.get(address).status_code == 200
+    decider.groups.clear()
     for user, status in (
+        (decider, 403),
         (manager(), 200),
         (analyst(), 200),
         (superuser(), 200),
@@ -588,7 +588,7 @@ def test_the_page_of_a_batch_takes_no_post(client, decider):
 def cut_off(monkeypatch, own_system):
     """A batch of five whose process ends after the second."""
 
-    def make(client, *, after=2):
+    def make(client, *, after=2, before_posting=lambda: None):
         move, moved = workflow.moves.move, []
 
         def move_or_die(pk, *args, **fields):
@@ -600,6 +600,7 @@ def cut_off(monkeypatch, own_system):
         chosen = [filed(user_type=own_system) for _ in range(5)]
         address, fields = form_on(choose(client, chosen))
         monkeypatch.setattr(workflow.moves, "move", move_or_die)
+        before_posting()
         with pytest.raises(SystemExit):
             client.post(address, fields)
         monkeypatch.setattr(workflow.moves, "move", move)
@@ -682,6 +683,53 @@ def test_a_fault_with_one_keeps_no_other_back_and_is_told(client, decider, own_s
     assert chosen[1].events.count() == 1
 
 
+class Once:
+    """Breaks the first move of one request as the database does, with or without the connection, and no other."""
+
+    def __init__(self, monkeypatch, pk, error, *, breaks_connection=False):
+        self.move, self.pk, self.error = workflow.moves.move, pk, error
+        self.breaks_connection = breaks_connection
+        monkeypatch.setattr(workflow.moves, "move", self)
+        if breaks_connection:
+            monkeypatch.setattr(connection, "is_usable", lambda: False)
+
+    def __call__(self, pk, *args, **fields):
+        if pk == self.pk and (error := self.error):
+            self.error = None
+            raise error
+        return self.move(pk, *args, **fields)
+
+
+@pytest.mark.parametrize("error", [OperationalError("deadlock detected"), OperationalError("database is locked")])
+def test_what_the_database_refuses_for_the_moment_is_left_for_later_and_keeps_no_other_back(
+    client, decider, own_system, monkeypatch, error
+):
+    chosen = [filed(user_type=own_system) for _ in range(3)]
+    Once(monkeypatch, chosen[1].pk, error)
+
+    response = client.get(decide(client, chosen).url)
+
+    assert totals(response) == ["Recusadas: 0", "Ainda não tratadas: 1", "Aprovadas: 2"]
+    assert statuses(chosen) == [Status.APPROVED, Status.PENDING, Status.APPROVED]
+    assert chosen[1].events.count() == 1
+    response = client.post(f"{NEW}{Batch.objects.get().pk}/continuar/", follow=True)
+    assert totals(response) == ["Recusadas: 0", "Ainda não tratadas: 0", "Aprovadas: 3"]
+    assert [request.events.count() for request in chosen] == [2] * 3
+
+
+def test_a_database_that_is_away_ends_the_batch_and_is_not_asked_for_each_request(
+    client, decider, own_system, monkeypatch
+):
+    chosen = [filed(user_type=own_system) for _ in range(3)]
+    address, fields = form_on(choose(client, chosen))
+    Once(monkeypatch, chosen[0].pk, OperationalError("server closed the connection"), breaks_connection=True)
+
+    with pytest.raises(OperationalError):
+        client.post(address, fields)
+
+    assert statuses(chosen) == [Status.PENDING] * 3
+
+
 # --- Cheap -----------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def rings(monkeypatch):
@@ -699,10 +747,7 @@ def test_a_batch_wakes_the_worker_once(client, decider, rings):
 
 
 def test_a_batch_that_ends_by_a_crash_wakes_the_worker_for_what_was_done(client, decider, rings, cut_off):
-    cut_off(client)
-    rings.clear()
-    with pytest.raises(RuntimeError), outbox.one_wake():
-        raise RuntimeError
+    cut_off(client, before_posting=rings.clear)
     assert len(rings) == 1
 
 

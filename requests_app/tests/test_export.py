@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -17,11 +17,11 @@ from accounts.cpf import formatted, masked
 from accounts.models import SecurityEvent
 from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
-from requests_app.admin import export
+from requests_app.admin import export, filters
 from requests_app.models import AccessRequest, Status
 
 from .factories import UserTypeFactory, analyst, request_in, superuser, unsaved_request
-from .pages import Page, text_of
+from .pages import Page, text_of, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -262,6 +262,26 @@ def test_nonsense_in_the_address_exports_or_says_why_not(client, exporter, query
         assert rows_of(body(response).decode("utf-8-sig"))[-1][0] == "Fim do arquivo"
     request.refresh_from_db()
     assert request.status == Status.PENDING
+
+
+@pytest.mark.parametrize(("typed", "more"), [("maria silva", "joana"), ("maria", "joana"), ("77", "8")])
+def test_a_list_that_leaves_out_what_was_looked_for_is_not_exported_as_if_it_were_whole(
+    client, exporter, monkeypatch, typed, more
+):
+    monkeypatch.setattr(filters, "MOST_PEOPLE", 1)
+    for number in range(2):
+        filed(bond=EmploymentFactory(user__name="MARIA DA SILVA", matricula=f"77{number}"))
+    other = filed(bond=EmploymentFactory(user__name="JOANA", matricula="8"))
+
+    response = client.post(f"{EXPORT}?q={typed}&situacao=todas", follow=True)
+
+    assert response.redirect_chain == [(f"{LIST}?q={quote_plus(typed)}&situacao=todas", 302)]
+    messages = [text_of(line) for line in walk(Page(response).one("ul", class_="messagelist")) if line.name == "li"]
+    assert messages[0] == "Nada foi exportado: a lista não mostra tudo o que esta busca acha."
+    assert "Digite mais do nome" in messages[1]
+    assert len(messages) == 2
+    assert recorded() == []
+    assert exported(client, f"?q={more}").keys() == {other.protocol}
 
 
 @pytest.mark.parametrize("query", ["requester__password__startswith=a", "beneficiary__cpf__startswith=1", "id__in=1"])

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
@@ -87,11 +87,16 @@ def run(batch: Batch, seen: Mapping[int, int] | None = None) -> None:
 
 
 def _settle(batch: Batch, outcome: int, request: int, seen: int) -> None:
-    """Move one. A fault with it must not keep the others back, unless the database itself is away."""
+    """Move one. A fault with it must not keep the others back, unless the database itself is away.
+
+    What the database refuses for the moment (a deadlock, a lock that took too long) is left for who goes on.
+    """
     try:
         _move(batch, BatchOutcome.objects.filter(pk=outcome, refusal=NOT_YET), request, seen)
     except (OperationalError, InterfaceError):
-        raise
+        if not connection.is_usable():
+            raise
+        log.warning("Request %s of batch %s is left for later", request, batch.pk, exc_info=True)
     except Exception:
         log.exception("Request %s of batch %s could not be moved", request, batch.pk)
         BatchOutcome.objects.filter(pk=outcome, refusal=NOT_YET).update(refusal=FAULT)
