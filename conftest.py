@@ -20,13 +20,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connection, connections
@@ -41,13 +44,25 @@ from bnmp_portal.tests import services
 
 # --- Database -------------------------------------------------------------------------------------------------------
 _flush = TransactionTestCase._fixture_teardown
+_migrations = "requests_app.migrations."
+#: The functions by which migrations fill tables.
+SEEDS = (
+    import_module(_migrations + "0006_holidays").list_holidays,
+    import_module(_migrations + "0007_reason_templates").add_starters,
+    import_module(_migrations + "0008_cargos").add_cargos,
+)
 
 
 def _flush_history_too(self: TransactionTestCase) -> None:
-    """The one door: emptying a test database. ``flush`` then emits post_migrate, which makes the triggers again."""
+    """The one door: emptying a test database. ``flush`` then emits post_migrate, which makes the triggers again.
+
+    What migrations put there is put there again, so that no test depends on which ran before it.
+    """
     for alias in self._databases_names(include_mirrors=False):
         history.drop_triggers(connections[alias])
     _flush(self)
+    for seed in SEEDS:
+        seed(apps, SimpleNamespace(connection=connection))
 
 
 TransactionTestCase._fixture_teardown = _flush_history_too  # type: ignore[method-assign]

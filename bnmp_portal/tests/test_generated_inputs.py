@@ -43,6 +43,7 @@ from requests_app.tests.factories import (
     UserTypeFactory,
     analyst,
     head_of,
+    manager,
     request_in,
     superuser,
     unsaved_request,
@@ -137,7 +138,6 @@ FOUND_ON = {
     "admin/requests_app/accessrequest/exportar/": "admin/requests_app/accessrequest/",
     "admin/requests_app/accessrequest/<int:pk>/despacho/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessrequest/<int:pk>/anotar/": "admin/requests_app/accessrequest/<path:object_id>/change/",
-    "admin/requests_app/accessrequest/<int:pk>/mostrar/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessgrant/<int:pk>/reemitir/": "admin/requests_app/accessgrant/<path:object_id>/change/",
     "admin/requests_app/accessgrant/<int:pk>/mover/": "admin/requests_app/accessgrant/<path:object_id>/change/",
     "admin/requests_app/accessgrant/<int:pk>/prazo/": "admin/requests_app/accessgrant/<path:object_id>/change/",
@@ -152,6 +152,8 @@ FOUND_ON = {
 #: Fields of what no page has a form for that can be opened by itself.
 FIELDS = {
     "conta/sessoes/uso/": {},
+    # On the page of a request that waits to be registered, and on no other.
+    "admin/requests_app/accessrequest/<int:pk>/mostrar/": {},
     # Its page is the answer to a selection on the list.
     "admin/requests_app/accessrequest/lote/": {
         "to": ["APPROVED", "RETURNED", "REJECTED"],
@@ -263,7 +265,7 @@ def make_world():
     Cargo.objects.get_or_create(folded_name="juiz de direito", defaults={"name": "Juiz de Direito"})
     returned = workflow.file(unsaved_request(requester=person))
     workflow.move(returned.pk, Status.RETURNED, by=analyst(), note="Falta o ato de designação.")
-    request_in(Status.APPROVED, user_type=by_hand)
+    to_register = request_in(Status.APPROVED, user_type=by_hand)
     pending = workflow.file(unsaved_request(requester=person, user_type=by_hand))
     ReasonTemplate.objects.create(decision="REJECTED", title="Sem finalidade", text="Diga para que serve o acesso.")
     grant = workflow.move(workflow.file(unsaved_request(requester=other)).pk, Status.APPROVED, by=analyst()).grant
@@ -277,7 +279,7 @@ def make_world():
     hours = timedelta(hours=24)
     HelpDesk().save()
     removal = FactorRemoval.objects.create(
-        user=other, reason="Perdeu o celular", asked_by=person, lapses_at=timezone.now() + hours
+        user=other, reason="Perdeu o celular", asked_by=manager(), lapses_at=timezone.now() + hours
     )
     seen = batches.seen_of([pending.pk])
     batch = batches.begin(uuid.uuid4(), Status.REJECTED, seen, by=decider, note="Falta a portaria.", reason=None)
@@ -301,6 +303,7 @@ def make_world():
             "app_label": "accounts",
             "url": "nada",
             "request": pending.pk,
+            "to_register": to_register.pk,
             "batch": batch.pk,
             "pk": attached(returned).pk,
             "number": attached(pending).pk,
@@ -413,6 +416,8 @@ def first_of(app, name, route, world):
         return world.other.pk
     if "/lote/" in route:
         return world.args["batch"]
+    if route.endswith("accessrequest/<int:pk>/mostrar/"):
+        return world.args["to_register"]
     if route.endswith("/decidir/") or name == "accessrequest":
         return world.args["request"]
     one = apps.get_model(app, name)._default_manager.first()

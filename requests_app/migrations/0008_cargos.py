@@ -21,7 +21,7 @@ def add_cargos(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('requests_app', '0008_roles'),
+        ('requests_app', '0007_reason_templates'),
     ]
 
     operations = [

@@ -31,7 +31,7 @@ SCRIPT = "<script>alert(1)</script>"
 HUGE = str(10**30)
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
-seeds = importlib.import_module("requests_app.migrations.0009_cargos")
+seeds = importlib.import_module("requests_app.migrations.0008_cargos")
 
 
 @pytest.fixture(autouse=True)
@@ -527,6 +527,15 @@ def test_nobody_is_granted_anything_in_a_unit_that_has_ended(to):
     unit.ended_on = today()
     unit.save()
     workflow.move(request.pk, to, by=analyst())
+
+
+def test_what_was_approved_for_a_unit_that_has_ended_since_is_to_be_refused():
+    unit = UnitFactory(ended_on=today(-1))
+    request = request_in(Status.APPROVED, user_type=system(asks_unit=True, credential="OWN"), unit=unit)
+    by = analyst()
+    with pytest.raises(MoveRefusedError, match=r"Indefira este pedido; quem pediu pode fazer outro\.$"):
+        workflow.move(request.pk, Status.COMPLETED, by=by)
+    workflow.move(request.pk, Status.REJECTED, by=by, note="A unidade não existe mais.")
 
 
 def test_the_workflow_files_nothing_in_a_unit_that_has_ended(with_units):
