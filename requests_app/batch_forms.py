@@ -14,7 +14,8 @@ from accounts.models import User
 
 from . import workflow
 from .decision_forms import ReasonField, reasons_for
-from .forms import TextField, new_nonce, read_nonce
+from .form_fields import TextField
+from .forms import new_nonce, read_nonce
 from .models import MOST_AT_ONCE, AccessRequest, ReasonTemplate, Status
 
 MOST = f"{MOST_AT_ONCE:,}".replace(",", ".")
@@ -89,8 +90,8 @@ class BatchForm(forms.Form):
             to = forms.ChoiceField(choices=DECISIONS.items()).clean(self["to"].value())
         except ValidationError:  # said when the form is checked
             return
-        related = AccessRequest.objects.select_related("user_type__system").order_by("pk")
-        self.requests = list(related.filter(pk__in=chosen))
+        related = AccessRequest.objects.select_related("user_type__system", "requester", "beneficiary")
+        self.requests = list(related.filter(pk__in=chosen).order_by("pk"))
         systems = {request.system for request in self.requests}
         reason = self.fields["reason"]
         assert isinstance(reason, ReasonField)  # noqa: S101 - for the type checker

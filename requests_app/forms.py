@@ -23,6 +23,7 @@ from .attachment_forms import LIMITS, CountField, FilesField
 from .form_fields import (
     Choices,
     SystemSelect,
+    TextField,
     UserTypeSelect,
     current_units,
     system_choices,
@@ -52,13 +53,6 @@ def read_nonce(text: str, user: User) -> uuid.UUID | None:
         return uuid.UUID(mark) if owner == user.pk else None
     except (signing.BadSignature, ValueError, TypeError):
         return None
-
-
-class TextField(forms.CharField):
-    """Several lines. A browser counts a line break as one character, and posts two."""
-
-    def to_python(self, value: Any) -> str:
-        return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
 class AccessRequestForm(forms.Form):
@@ -291,7 +285,7 @@ def initial_from(request: AccessRequest) -> dict[str, Any]:
         "requester_email": request.requester_email,
         "requester_phone": request.requester_phone,
         "beneficiary": request.employment_id,
-        "beneficiary_search": request.beneficiary_name,
+        "beneficiary_search": request.beneficiary_called,
         "user_type": request.user_type_id,
         "system": request.user_type.system_id,
         "unit": request.unit_id,

@@ -105,14 +105,14 @@ def _of_requests(
         cells = [
             ("Idade", age),
             ("Pedida em", moment(request.created_at)),
-            ("Para quem", request.beneficiary_name),
+            ("Para quem", request.beneficiary_called),
             ("Sistema e tipo de usuário", str(request.user_type)),
             (heading, says(request)),
         ]
         return Row(reverse(f"{REQUESTS}_change", args=[request.pk]), request.protocol, cells)
 
     url = reverse(f"{REQUESTS}_changelist", query=asked)
-    related = found.select_related("user_type__system", "holder", "decided_by")
+    related = found.select_related("user_type__system", "requester", "beneficiary", "holder", "decided_by")
     return _Source(key, title, url, "Protocolo", related, lambda request: request.created_at, row)
 
 
@@ -126,7 +126,7 @@ def _waiting(user: User, decides: bool) -> _Source:
 
 def _mine(user: User) -> _Source:
     found = AccessRequest.objects.filter(status=Status.IN_REVIEW, holder=user).order_by("pk")
-    requester = ("Quem pede", lambda request: request.requester_name)
+    requester = ("Quem pede", lambda request: request.requester_called)
     return _of_requests("comigo", "Comigo", {"com": "comigo"}, found, requester)
 
 

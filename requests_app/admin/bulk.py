@@ -20,7 +20,6 @@ from accounts.http import UserRequest
 from ..batch_forms import DECISIONS, NOTHING_CHOSEN, TOO_MANY, BatchForm, written
 from ..models import MOST_AT_ONCE, AccessRequest, Batch, ExternalSystem, Status
 from ..workflow import batches, rules
-from .decision import is_own
 from .filters import KEPT, list_url
 
 #: So many of those that were chosen stand on the page that asks for the decision.
@@ -100,7 +99,7 @@ def confirm_page(request: UserRequest, form: BatchForm, filters: str) -> HttpRes
         "form": form,
         "shown": form.requests[:MOST_SHOWN],
         "more": len(form.requests[MOST_SHOWN:]),
-        "own": sum(is_own(request.user, chosen) for chosen in form.requests),
+        "own": sum(chosen.is_of(request.user) for chosen in form.requests),
         "by_hand": to == Status.APPROVED and any(chosen.system.credential == by_hand for chosen in form.requests),
         "back": reverse(LIST, query=QueryDict(filters)),
         "kept": kept(filters),
@@ -171,10 +170,11 @@ def batch_page(request: UserRequest, pk: int) -> HttpResponse:
     """What came of each request: the refusals first, then what is left, then what was done."""
     if request.method not in {"GET", "HEAD"}:
         return HttpResponseNotAllowed(["GET"])
-    batch = get_object_or_404(Batch.objects.select_related("by", "reason"), pk=pk)
-    if batch.by_id != request.user.pk and not request.user.has_perm("requests_app.view_accessrequest"):
+    if not request.user.has_perm("requests_app.view_accessrequest"):
         raise PermissionDenied
-    outcomes = list(batch.outcomes.select_related("request__user_type__system").order_by("request_id"))
+    batch = get_object_or_404(Batch.objects.select_related("by", "reason"), pk=pk)
+    related = ("request__user_type__system", "request__beneficiary")
+    outcomes = list(batch.outcomes.select_related(*related).order_by("request_id"))
     left = [outcome for outcome in outcomes if outcome.refusal == batches.NOT_YET]
     done = [outcome for outcome in outcomes if not outcome.refusal]
     refused = [outcome for outcome in outcomes if outcome.refusal not in {"", batches.NOT_YET}]

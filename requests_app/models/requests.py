@@ -46,10 +46,16 @@ ALREADY_ASKED = "Já existe um pedido em andamento para esta pessoa e este siste
 NOT_YOUR_OWN = "Ninguém decide um pedido que fez ou que é para si."
 
 
+def _called(person: User, as_filed: str) -> str:
+    """As it was filed; but a social name that somebody has taken since is theirs from then on (Res. CNJ 270/2018)."""
+    return person.display_name if person.social_name else as_filed
+
+
 class AccessRequest(models.Model):
     """A request for one user type, for one bond of one person. ``status`` is written only by ``workflow``.
 
-    Names, cargos and units stand as they were when it was filed.
+    Names, cargos and units stand as they were when it was filed; what people are called is ``requester_called`` and
+    ``beneficiary_called``.
     """
 
     protocol = models.CharField("protocolo", max_length=11, unique=True)
@@ -157,6 +163,20 @@ class AccessRequest(models.Model):
     @property
     def system(self) -> ExternalSystem:
         return self.user_type.system
+
+    def is_of(self, user: User) -> bool:
+        """Whether somebody asks or benefits."""
+        return user.pk in {self.requester_id, self.beneficiary_id}
+
+    @property
+    def requester_called(self) -> str:
+        """Who asks, on every page and in every mail. A query, unless the person is selected with the request."""
+        return _called(self.requester, self.requester_name)
+
+    @property
+    def beneficiary_called(self) -> str:
+        """The same of who will have the access."""
+        return _called(self.beneficiary, self.beneficiary_name)
 
     @property
     def masked_requester_email(self) -> str:
