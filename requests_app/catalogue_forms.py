@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from accounts import names
 
-from .decision_forms import printable
+from .form_fields import TextField, printable
 from .models import AccessRequest, Cargo, ExternalSystem, Status, SystemNotice, UserType
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ else:  # Django's form takes no parameter at run time
     SystemModelForm = UserTypeModelForm = NoticeModelForm = CargoModelForm = forms.ModelForm
 
 LONGEST_NAME, LONGEST_TEXT = 80, 4000
-TO_BE_REGISTERED = (
-    "Não dá para mudar agora: pedidos aprovados que esperam o registro em {0}: {1}. Registre ou indefira cada um antes."
-)
+TO_BE_REGISTERED = "Há {1} à espera de registro em {0}. Registre ou indefira cada um antes de mudar isto."
 
 
 class ExternalSystemForm(SystemModelForm):
@@ -42,7 +40,7 @@ class ExternalSystemForm(SystemModelForm):
         help_text="Endereço completo. Exemplo: https://sistema.cnj.jus.br.",
         widget=forms.URLInput(attrs={"class": "vURLField"}),
     )
-    instructions = forms.CharField(
+    instructions = TextField(
         label="Instruções",
         required=False,
         max_length=LONGEST_TEXT,
@@ -76,7 +74,8 @@ class ExternalSystemForm(SystemModelForm):
         if "credential" in self.changed_data and self.instance.pk:
             waiting = AccessRequest.objects.filter(status=Status.APPROVED, user_type__system=self.instance)
             if count := waiting.count():
-                raise ValidationError(TO_BE_REGISTERED.format(self.instance, count))
+                approved = "1 pedido aprovado" if count == 1 else f"{count} pedidos aprovados"
+                raise ValidationError(TO_BE_REGISTERED.format(self.instance, approved))
         return credential
 
     def clean_successor(self) -> ExternalSystem | None:
@@ -114,7 +113,7 @@ class UserTypeForm(UserTypeModelForm):
 
 
 class NoticeForm(NoticeModelForm):
-    text = forms.CharField(
+    text = TextField(
         label="Texto",
         max_length=LONGEST_TEXT,
         widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 4}),

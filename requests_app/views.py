@@ -33,7 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """What the portal is; signed in: what is mine and what I can do."""
     if not request.user.is_authenticated:
         return render(request, "requests_app/welcome.html")
-    mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "unit")
+    mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "beneficiary", "unit")
     grants = request.user.grants.live().select_related("user_type__system", "unit")
     context = {"requests": mine[:5], "grants": grants, "may_ask": _own_bond(request) is not None}
     return render(request, "requests_app/home.html", context)
@@ -43,13 +43,14 @@ def home(request: HttpRequest) -> HttpResponse:
 def guidance(request: HttpRequest) -> HttpResponse:
     """The source's page: index, the two procedures, dated notices, whom to call."""
     published = SystemNotice.objects.filter(published_on__lte=timezone.localdate())
-    kept = ExternalSystem.objects.filter(is_active=True).select_related("successor")
-    systems = [
-        system
-        for system in kept.prefetch_related(Prefetch("notices", published))
-        if system.accepts_requests or catalogue.is_announced(system)
-    ]
-    return render(request, "requests_app/guidance.html", {"systems": systems})
+    of_use = ExternalSystem.objects.filter(Q(is_active=True) | Q(successor__isnull=False)).select_related("successor")
+    systems, replaced = [], []
+    for system in of_use.prefetch_related(Prefetch("notices", published)):
+        if system.accepts_requests or catalogue.is_announced(system):
+            systems.append(system)
+        elif system.successor:
+            replaced.append(system)
+    return render(request, "requests_app/guidance.html", {"systems": systems, "replaced": replaced})
 
 
 def _own_bond(request: HttpRequest) -> Employment | None:
@@ -60,7 +61,9 @@ class RequestList(View):
     """Minhas solicitações: those I made and those that are for me."""
 
     def get(self, request: UserRequest) -> HttpResponse:
-        found = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "unit")
+        found = AccessRequest.objects.visible_to(request.user).select_related(
+            "user_type__system", "beneficiary", "unit"
+        )
         query, status = request.GET.get("q", "").strip()[:100], request.GET.get("status", "")
         if PROTOCOL.fullmatch(query):
             found = found.filter(protocol=query)

@@ -30,11 +30,12 @@ MINE, NOBODY, OTHERS = "comigo", "ninguem", "outra"
 NO_SUCH_CHOICE = "Esta opção não existe, ou não existe mais. O filtro foi deixado de lado."
 NO_DATE = "Digite a data como dia/mês/ano, por exemplo 09/02/2026. O filtro foi deixado de lado."
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2100, 12, 31)
-#: A name that more people have has to be looked for with more of it.
+#: What more people fit, such as a name, has to be looked for with more of it.
 MOST_PEOPLE = 1000
 
 BEGINNING_OF_PROTOCOL = re.compile(r"[0-9]{4}-[0-9]*")
-PART_OF_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
+END_OF_PROTOCOL = re.compile(r"([0-9]{0,4})-([0-9]{1,6})")
+LIKE_A_PROTOCOL = re.compile(r"[0-9]*-[0-9]*")
 NUMBER_OF_PROTOCOL = re.compile(r"[0-9]{1,6}")
 HAS_A_DIGIT = re.compile(r"[0-9]")
 
@@ -77,8 +78,9 @@ class FilterForm(forms.Form):
     situacao = ChoiceField("Situação", "")
     sistema = ChoiceField("Sistema", "Todos")
     tipo = ChoiceField("Tipo usuário", "Todos")
-    comarca = ChoiceField("Comarca", "Todas")
-    unidade = ChoiceField("Unidade", "Todas")
+    # The list has the units as they were when each request was filed; these go by today's.
+    comarca = ChoiceField("Comarca da lotação hoje ou do acesso", "Todas")
+    unidade = ChoiceField("Lotação hoje ou unidade do acesso", "Todas")
     idade = ChoiceField("Em andamento há", "Qualquer tempo")
     com = ChoiceField("Em análise com", "Tanto faz")
     de = DayField("Pedida desde")
@@ -212,32 +214,47 @@ FILTERS: dict[str, Callable[[Any], Q]] = {
 
 # --- The search ------------------------------------------------------------------------------------------------------
 def find(requests: QuerySet[AccessRequest], typed: str) -> tuple[QuerySet[AccessRequest], bool]:
-    """The requests that the words name, and whether more people are called so than were looked at.
+    """The requests that the words name, and whether more people fit a name or a matrícula than were looked at.
 
-    A whole CPF, with or without punctuation; a protocol or a part of it; or words, each of which must fit: with a digit
-    it is the beginning of a matrícula or the number of a protocol, without one it begins a word in the name of who asks
-    or of who will have the access. People and bonds are looked for first, by queries of their own: an OR over several
-    tables would use the index of none.
+    A whole CPF, with or without punctuation; a protocol, its beginning or its end; or words, each of which must fit:
+    with a digit it is the beginning of a matrícula or the number of a protocol, without one it begins a word in the
+    name of who asks or of who will have the access. People and bonds are looked for first, by queries of their own: an
+    OR over several tables would use the index of none.
     """
     typed = typed.strip()
     if digits := cpf_rules.clean(typed):
         return requests.filter(_about(User.objects.filter(cpf=digits).values_list("pk", flat=True))), False
-    if BEGINNING_OF_PROTOCOL.fullmatch(typed):  # which has an index
-        return requests.filter(protocol__startswith=typed), False
-    if PART_OF_PROTOCOL.fullmatch(typed):
-        return requests.filter(protocol__contains=typed), False
+    if LIKE_A_PROTOCOL.fullmatch(typed):
+        return requests.filter(with_protocol(typed)), False
     words = words_of(typed)
     if typed and not words:  # no letter and no digit to look for
         return requests.none(), False
+    too_many = False
     for word in (word for word in words if HAS_A_DIGIT.search(word)):
-        requests = requests.filter(_numbered(word))
+        wanted, has_more = _numbered(word)
+        requests, too_many = requests.filter(wanted), too_many or has_more
     if not (called := [word for word in words if not HAS_A_DIGIT.search(word)]):
-        return requests, False
+        return requests, too_many
     people = User.objects.all()
     for word in called:
         people = people.filter(search_name__contains=f" {word}")
     found = list(people.values_list("pk", flat=True)[: MOST_PEOPLE + 1])
-    return requests.filter(_about(found[:MOST_PEOPLE])), len(found) > MOST_PEOPLE
+    return requests.filter(_about(found[:MOST_PEOPLE])), too_many or len(found) > MOST_PEOPLE
+
+
+def with_protocol(typed: str, column: str = "protocol") -> Q:
+    """What is ``LIKE_A_PROTOCOL`` asks of the column with the protocol, by its index: to look inside reads them all."""
+    if BEGINNING_OF_PROTOCOL.fullmatch(typed):
+        return Q(**{f"{column}__startswith": typed})
+    return Q(**{f"{column}__in": _protocols_that_end_in(typed)})
+
+
+def _protocols_that_end_in(typed: str) -> list[str]:
+    """One of each year, for such as ``26-000012``, ``26-12`` or ``-12``; none for what is no end of a protocol."""
+    if not (end := END_OF_PROTOCOL.fullmatch(typed)):
+        return []
+    years = ProtocolCounter.objects.values_list("year", flat=True)
+    return [f"{year}-{int(end[2]):06d}" for year in years if str(year).endswith(end[1])]
 
 
 def _about(people: Any) -> Q:
@@ -245,15 +262,17 @@ def _about(people: Any) -> Q:
     return Q(beneficiary__in=keys) | Q(requester__in=keys)
 
 
-def _numbered(word: str) -> Q:
+def _numbered(word: str) -> tuple[Q, bool]:
+    """By the beginning of a matrícula or the number of a protocol, and whether more people have such a matrícula."""
     begun = Q()
     for spelling in {word, word.upper()}:
         begun |= Q(matricula__gte=spelling, matricula__lt=spelling + LAST)
-    wanted = Q(employment__in=list(Employment.objects.filter(begun).values_list("pk", flat=True)[:MOST_PEOPLE]))
+    bonds = Employment.objects.filter(begun).order_by("matricula", "pk")
+    found = list(bonds.values_list("pk", flat=True)[: MOST_PEOPLE + 1])
+    wanted = Q(employment__in=found[:MOST_PEOPLE])
     if NUMBER_OF_PROTOCOL.fullmatch(word):
-        years = ProtocolCounter.objects.values_list("year", flat=True)
-        wanted |= Q(protocol__in=[f"{year}-{int(word):06d}" for year in years])
-    return wanted
+        wanted |= Q(protocol__in=_protocols_that_end_in(f"-{word}"))
+    return wanted, len(found) > MOST_PEOPLE
 
 
 # --- The way back ----------------------------------------------------------------------------------------------------

@@ -19,13 +19,14 @@ from accounts.models import User
 
 from .. import calendar, notices
 from ..models import OPEN, AccessRequest
-from . import attachments, bulk, decision, export
+from . import attachments, bulk, decision, export, filters
 from .filters import ALL, FilterForm, find
 
 mail_admin.SEARCHES.append(notices.by_protocol)
 
 TOO_MANY_PEOPLE = (
-    "Mais de 1.000 pessoas têm este nome, e a lista só mostra pedidos de 1.000 delas. Digite mais do nome."
+    "Mais de {0} pessoas têm este nome ou este começo de matrícula. "
+    "A lista só mostra pedidos de {0} delas. Digite mais do nome ou da matrícula."
 )
 
 
@@ -77,7 +78,7 @@ class AccessRequestAdmin(DeskAdmin):
         "status",
         "holder_name",
     )
-    list_select_related = ("user_type__system", "unit", "holder")
+    list_select_related = ("user_type__system", "requester", "beneficiary", "unit", "holder")
     list_per_page = 50
     search_fields = ("protocol",)
     search_help_text = "Protocolo, matrícula, CPF inteiro, ou nome de quem pede ou de quem terá o acesso"
@@ -109,7 +110,7 @@ class AccessRequestAdmin(DeskAdmin):
 
     @admin.display(description="para quem")
     def for_whom(self, request: AccessRequest) -> str:
-        return request.beneficiary_name
+        return request.beneficiary_called
 
     @admin.display(description="sistema e tipo")
     def what(self, request: AccessRequest) -> str:
@@ -117,7 +118,7 @@ class AccessRequestAdmin(DeskAdmin):
 
     @admin.display(description="quem pede")
     def who_asks(self, request: AccessRequest) -> str:
-        return request.requester_name
+        return request.requester_called
 
     @admin.display(description="unidade")
     def unit_shown(self, request: AccessRequest) -> str:
@@ -133,7 +134,8 @@ class AccessRequestAdmin(DeskAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         found, too_many = find(queryset, search_term)
         if too_many:
-            messages.warning(request, TOO_MANY_PEOPLE)
+            most = f"{filters.MOST_PEOPLE:,}".replace(",", ".")
+            messages.warning(request, TOO_MANY_PEOPLE.format(most))
         return found, False
 
     def has_decide_permission(self, request: HttpRequest) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
+from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -43,6 +44,13 @@ class RecordedAdmin(KeptAdmin):
 
         return FormOfAFreshPage
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The form's page. Where somebody stored the same first, the form is asked again, and then finds theirs."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:
+            return super().changeform_view(request, *args, **kwargs)
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         row = kwargs.get("obj")
         newest = catalogue.changes_of(row).first() if row is not None else None
@@ -71,10 +79,13 @@ class RecordedAdmin(KeptAdmin):
         catalogue.record_removal(obj, by=cast("User", request.user))
         super().delete_model(request, obj)
 
+    @transaction.atomic
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:
+        """All or none; exactly those that were recorded, with what stood in them when they were deleted."""
+        rows = list(queryset.order_by("pk").select_for_update(of=("self",), no_key=True))
+        for row in rows:
             catalogue.record_removal(row, by=cast("User", request.user))
-        super().delete_queryset(request, queryset)
+        super().delete_queryset(request, queryset.filter(pk__in=[row.pk for row in rows]))
 
     # --- What was saved -----------------------------------------------------------------------------------------------
     def history_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:

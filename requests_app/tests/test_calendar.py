@@ -10,7 +10,7 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from accounts.tests.factories import UserFactory
 from requests_app import calendar, workflow
+from requests_app.admin import recorded
 from requests_app.calendar import Calendar
 from requests_app.models import CatalogueChange, Holiday, Status
 
@@ -232,6 +233,34 @@ def test_a_holiday_that_was_typed_wrong_is_deleted_and_the_deletion_kept(client,
     assert not Holiday.objects.exists()
     change = CatalogueChange.objects.filter(model="requests_app.holiday").first()
     assert change.changes[0] == ["início", "30/11/2026", None]
+
+
+def delete_many(client, *rows):
+    chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in rows], "index": "0"}
+    return client.post(HOLIDAYS, chosen | {"post": "yes"})
+
+
+def test_several_holidays_are_deleted_at_once_and_each_deletion_is_kept(client, keeper):
+    rows = [holiday(date(2026, 11, day), name=f"Luto {day}") for day in (25, 26, 30)]
+    assert delete_many(client, *rows[:2]).status_code == 302
+    assert Holiday.objects.get() == rows[2]
+    changes = CatalogueChange.objects.filter(model="requests_app.holiday", by=keeper)
+    assert {change.object_id for change in changes} == {row.pk for row in rows[:2]}
+
+
+def test_of_several_holidays_all_are_deleted_or_none(client, keeper, monkeypatch):
+    rows = [holiday(date(2026, 11, day), name=f"Luto {day}") for day in (25, 26)]
+    kept = recorded.catalogue.record_removal
+
+    def fail_at_the_second(row, **options):
+        if CatalogueChange.objects.exists():
+            raise DatabaseError
+        kept(row, **options)
+
+    monkeypatch.setattr(recorded.catalogue, "record_removal", fail_at_the_second)
+    with pytest.raises(DatabaseError):
+        delete_many(client, *rows)
+    assert (Holiday.objects.count(), CatalogueChange.objects.exists()) == (2, False)
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,13 @@ def test_what_is_saved_as_it_was_is_no_change(client, keeper, system):
     assert "Nenhuma mudança registrada." in Page(client.get(page_of(system, "history/"))).text
 
 
+def test_texts_keep_their_lines_as_they_were_typed(client, keeper, system):
+    typed = {"instructions": "Entre.\r\nTroque a senha.", "notices-0-text": "Mudou.\r\nVeja."}
+    save(client, page_of(system), **typed)
+    system.refresh_from_db()
+    assert (system.instructions, system.notices.get().text) == ("Entre.\nTroque a senha.", "Mudou.\nVeja.")
+
+
 def test_what_is_refused_leaves_nothing_behind(client, keeper, system):
     response = save(client, page_of(system), purpose="Outro.", **{"user_types-0-name": ""})
     assert "Este campo é obrigatório." in errors_on(response)
@@ -445,7 +452,12 @@ def test_how_a_credential_comes_to_be_stays_while_approved_requests_wait_to_be_r
 
     response = save(client, page_of(system), credential="PORTAL")
 
-    assert "pedidos aprovados que esperam o registro em SIEL: 1." in errors_on(response)
+    one_or_more = "pedido aprovado à espera de registro em SIEL. Registre ou indefira cada um antes de mudar isto."
+    assert f"Há 1 {one_or_more}" in errors_on(response)
+    another = request_in(Status.APPROVED, user_type=system.user_types.first())
+    response = save(client, page_of(system), credential="PORTAL")
+    assert f"Há 2 {one_or_more.replace('pedido aprovado', 'pedidos aprovados')}" in errors_on(response)
+    workflow.move(another.pk, Status.REJECTED, by=analyst(), note="motivo")
     system.refresh_from_db()
     assert system.credential == "OWN"
 

@@ -19,6 +19,7 @@ from accounts.models import Unit, User
 from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory, cpf_of
 from requests_app import worklist
 from requests_app.admin import filters
+from requests_app.admin.queue import AccessRequestAdmin
 from requests_app.models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, Holiday, Status
 
 from .factories import ExternalSystemFactory, UserTypeFactory, analyst, grant_of, manager, request_in
@@ -552,11 +553,49 @@ def test_a_name_that_too_many_have_is_told(client, decider, monkeypatch):
         request_in(Status.PENDING, bond=EmploymentFactory(user__name="MARIA DA SILVA"))
     response = client.get(LIST, {"q": "maria silva"})
     assert len(shown(response)) == 1
-    assert "Digite mais do nome." in Page(response).text
+    assert "Digite mais do nome ou da matrícula." in Page(response).text
     monkeypatch.setattr(filters, "MOST_PEOPLE", 2)
     response = client.get(LIST, {"q": "maria silva"})
     assert len(shown(response)) == 2
-    assert "Digite mais do nome." not in Page(response).text
+    assert "Digite mais do nome ou da matrícula." not in Page(response).text
+
+
+def test_a_matricula_that_too_many_begin_with_is_told(client, decider, monkeypatch):
+    for number in range(2):
+        request_in(Status.PENDING, bond=EmploymentFactory(matricula=f"0811{number}"))
+    for most, is_told in ((1, True), (2, False)):
+        monkeypatch.setattr(filters, "MOST_PEOPLE", most)
+        response = client.get(LIST, {"q": "0811"})
+        assert len(shown(response)) == most
+        assert ("Digite mais do nome ou da matrícula." in Page(response).text) is is_told
+        assert ("Mais de 1 " in Page(response).text) is is_told
+
+
+@pytest.mark.parametrize("place", [LIST, GRANTS])
+@pytest.mark.parametrize("cut", [slice(None), slice(4, None), slice(2, None), slice(0, 8), slice(0, 5)])
+def test_no_part_of_a_protocol_has_every_protocol_read(client, known, place, cut):
+    request = known["joao"]
+    AccessGrant.objects.create(user=request.beneficiary, user_type=request.user_type, request=request)
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(place, {"q": request.protocol[cut]})
+    assert request.protocol in response.content.decode()
+    asked = [query["sql"] for query in queries if "protocol" in query["sql"]]
+    assert asked
+    assert not [sql for sql in asked if "LIKE '%" in sql]
+
+
+@pytest.mark.parametrize("place", [LIST, GRANTS])
+@pytest.mark.parametrize(
+    "typed", ["-", "26-", "-0000001", "12026-000001", "1999-000001", "99-000001", "-" + "1" * 5000]
+)
+def test_what_is_no_part_of_any_protocol_finds_nothing(client, known, place, typed):
+    request = known["joao"]
+    AccessGrant.objects.create(user=request.beneficiary, user_type=request.user_type, request=request)
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(place, {"q": typed})
+    assert response.status_code == 200
+    assert not [one.protocol for one in known.values() if one.protocol in Page(response).text]
+    assert not [query for query in queries if "LIKE '%" in query["sql"]]
 
 
 @pytest.mark.parametrize(
@@ -579,6 +618,17 @@ def test_no_list_of_the_desk_counts_a_whole_table(client, monkeypatch):
         counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and name in query["sql"]]
         assert counts
         assert all("LIMIT 3" in sql for sql in counts)
+
+
+def test_no_list_that_is_cut_off_offers_to_choose_all_of_it(client, decider, monkeypatch):
+    monkeypatch.setattr(desk.CappedPaginator, "most", 2)
+    monkeypatch.setattr(AccessRequestAdmin, "list_per_page", 1)
+    for number, is_offered in ((2, True), (1, False)):
+        for _ in range(number):
+            request_in(Status.PENDING)
+        text = Page(client.get(LIST)).text
+        assert ("Escolher todas as 2 desta lista" in text) is is_offered
+        assert ("Todas desta lista, e não só as marcadas" in text) is is_offered
 
 
 def test_a_list_that_is_whole_says_how_many_it_has(client, decider, monkeypatch):

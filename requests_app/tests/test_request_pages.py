@@ -729,6 +729,23 @@ def test_the_guidance_shows_the_catalogue_with_its_dated_notices(client):
     assert "Sistema fechado" not in page.text
 
 
+@pytest.mark.parametrize("ended", [{"is_active": False}, {"active_until": date(2020, 7, 14)}])
+def test_the_guidance_says_what_has_taken_the_place_of_a_system(client, ended):
+    ExternalSystemFactory(name="Sistema antigo", successor=ExternalSystemFactory(name="Sistema novo"), **ended)
+    ExternalSystemFactory(name="Sistema fechado", **ended)
+    text = Page(client.get("/orientacoes/")).text
+    assert "Sistema antigo Não aceita mais pedidos. Substituído por: Sistema novo." in text
+    assert "Sistema fechado" not in text
+
+
+def test_the_guidance_with_no_system_left_says_so_and_what_has_taken_its_place(client):
+    gone = {"is_active": False}
+    ExternalSystemFactory(name="Sistema antigo", successor=ExternalSystemFactory(name="Sistema novo", **gone), **gone)
+    text = Page(client.get("/orientacoes/")).text
+    assert "Nenhum sistema aceita pedidos no momento." in text
+    assert "Substituído por: Sistema novo." in text
+
+
 def test_contacts_changed_by_the_staff_change_on_the_page(client):
     HelpDesk(name="Nova Coordenadoria", email="nova@tjms.jus.br", phones="(67) 3314-9999", hours="das 8h às 12h").save()
     text = Page(client.get("/orientacoes/")).text
