@@ -85,16 +85,24 @@ def why_not(request: AccessRequest) -> str:
     """What the catalogue has today against a request, as a sentence; nothing if it has nothing.
 
     For a request that is filed and, as the catalogue changes, again when it is decided. What was approved before a rule
-    changed is registered all the same, or what stands in the other system could not be told here.
+    changed is registered all the same, or what stands in the other system could not be told here; but not where the
+    system or its user type is retired, or the unit has ended.
     """
     system, unit = request.system, request.unit
     if not (request.user_type.is_active and system.is_active):
         return f"{request.user_type} não aceita pedidos no momento."
     if unit is not None and has_ended(unit):
-        return f"A unidade {unit} não existe mais: terminou em {unit.ended_on:%d/%m/%Y}. É preciso escolher outra."
+        return f"A unidade {unit} não existe mais: terminou em {unit.ended_on:%d/%m/%Y}. {_what_now(request)}"
     if request.status == Status.APPROVED:
         return ""
     return why_closed(system) or _why_not_so(request)
+
+
+def _what_now(request: AccessRequest) -> str:
+    """What is left to do about a unit that has ended: what was approved cannot be corrected any more."""
+    if request.status == Status.APPROVED:
+        return "Indefira este pedido; quem pediu pode fazer outro."
+    return "É preciso escolher outra."
 
 
 def _why_not_so(request: AccessRequest) -> str:

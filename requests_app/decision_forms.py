@@ -11,16 +11,17 @@ from django.db import models
 from django.db.models import Q, QuerySet
 
 from . import workflow
-from .forms import TextField
+from .access_forms import SeenForm
+from .form_fields import TextField, printable
 from .models import AccessRequest, ExternalSystem, ReasonTemplate, Status
 
 ALTERED = "Esta página veio alterada. Confira o andamento e decida de novo."
 
 
-def printable(value: str) -> None:
-    """What no keyboard types would reach the mail and confuse who copies it from there."""
-    if not value.isprintable():
-        raise ValidationError("Use uma linha só, sem caracteres invisíveis.")
+def untrimmed(value: str) -> None:
+    """A space at an end comes along when a password is copied, or belongs to it: only who typed it knows."""
+    if value != value.strip():
+        raise ValidationError("A senha tem espaço no começo ou no fim: confira.")
 
 
 def refuse_password_in_note(form: forms.Form) -> None:
@@ -51,7 +52,8 @@ def first_password() -> forms.CharField:
         label="Primeira senha no outro sistema",
         required=False,
         max_length=200,
-        validators=[printable],
+        strip=False,
+        validators=[printable, untrimmed],
         widget=ReadableOnce(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
     )
 
@@ -190,7 +192,7 @@ class NoteForm(forms.Form):
         return text
 
 
-class ReissueForm(forms.Form):
+class ReissueForm(SeenForm):
     """Why a credential is mailed again."""
 
     note = TextField(
@@ -209,7 +211,7 @@ class ReissueForm(forms.Form):
             self.fields[name].required = asks_credential
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
+        cleaned = super().clean()
         refuse_password_in_note(self)
         return cleaned
 

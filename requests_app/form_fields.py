@@ -1,4 +1,4 @@
-"""The lists of the request's form: systems, their user types, units."""
+"""Fields of several forms: text as people type it, and the lists of systems, their user types and units."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.forms.models import ModelChoiceIteratorValue
 from django.utils import timezone
@@ -19,6 +20,19 @@ from .models import ExternalSystem, UserType
 #: The options of a select: (value, label), or (label of the group, options).
 Choices = list[Any]
 NOTHING_CHOSEN = ("", "Escolha")
+
+
+def printable(value: str) -> None:
+    """What no keyboard types would reach the mail and confuse who copies it from there."""
+    if not value.isprintable():
+        raise ValidationError("Use uma linha só, sem caracteres invisíveis.")
+
+
+class TextField(forms.CharField):
+    """Several lines. A browser counts a line break as one character, and posts two."""
+
+    def to_python(self, value: Any) -> str:
+        return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
 class SystemSelect(forms.Select):

@@ -44,15 +44,11 @@ DONE = {
     Status.IN_REVIEW: "Solicitação {0} em análise com você.",
     Status.PENDING: "Solicitação {0} de volta à fila.",
 }
+REGISTERED = "Acesso da solicitação {0} registrado. A pessoa recebe um e-mail."
 NONE_LEFT = "Nenhuma outra solicitação aguarda a sua decisão."
 NOTHING_TO_REGISTER = "Nada foi mostrado: esta solicitação não espera registro em outro sistema."
 #: Where the session keeps whether somebody goes from each decision to the next request.
 OPENS_NEXT = "desk_opens_next"
-
-
-def is_own(user: User, request: AccessRequest) -> bool:
-    """Whether somebody asks or benefits."""
-    return user.pk in {request.requester_id, request.beneficiary_id}
 
 
 def asks_credential(system: ExternalSystem) -> bool:
@@ -99,13 +95,14 @@ def decide(request: UserRequest, pk: int) -> HttpResponse:
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, DONE[Status(moved.status)].format(moved.protocol))
+            done = REGISTERED if form.cleaned_data["to"] == Status.COMPLETED else DONE[Status(moved.status)]
+            messages.success(request, done.format(moved.protocol))
             return _onward(request, access_request, moved, opens_next=form.cleaned_data["opens_next"])
     return page(request, pk, form)
 
 
 def _move(by: User, access_request: AccessRequest, form: DecisionForm) -> AccessRequest:
-    if is_own(by, access_request):  # what is theirs to do, they do on their own page
+    if access_request.is_of(by):  # what is theirs to do, they do on their own page
         raise workflow.MoveRefusedError(NOT_YOUR_OWN)
     return workflow.move(
         access_request.pk,
@@ -210,15 +207,12 @@ def page(
         "list_url": list_url(request),
         "urls": _urls(request, pk),
         "access_request": access_request,
-        "names": {
-            "requester": _name_of(access_request.requester, access_request.requester_name),
-            "beneficiary": _name_of(access_request.beneficiary, access_request.beneficiary_name),
-        },
         "steps": notices.steps_of(access_request),
         "attachments": attachments.on_the_desk(access_request, request.user),
         "despacho_form": DespachoForm(),
+        "may_join_despacho": not attachments.why_no_despacho(request.user, access_request),
         "sheet": sheet.of(access_request, all_requests="pedidos" in request.GET),
-        "own": is_own(request.user, access_request),
+        "own": access_request.is_of(request.user),
         "form": form,
         "last_step": str(last_step),
         "notes": workflow.notes_for(request.user, access_request),
@@ -230,11 +224,6 @@ def page(
     }
     status = 409 if form.non_field_errors() else 200
     return TemplateResponse(request, "admin/requests_app/accessrequest/decide.html", context, status=status)
-
-
-def _name_of(person: User, as_filed: str) -> str:
-    """As it was filed; but a social name that somebody has taken since is theirs from then on (Res. CNJ 270/2018)."""
-    return person.display_name if person.social_name else as_filed
 
 
 def _urls(request: UserRequest, pk: int) -> dict[str, str]:
@@ -263,10 +252,12 @@ def _offers(by: User, request: AccessRequest, buttons: Buttons) -> dict[str, Any
 
 
 def _buttons(by: User, request: AccessRequest) -> Buttons:
-    if is_own(by, request):
+    if request.is_of(by):
         return []
     return [button for button in BUTTONS if workflow.may(by, request, button[0])]
 
 
 def _registers_by_hand(request: AccessRequest, buttons: Buttons) -> bool:
-    return bool(buttons) and asks_credential(request.system)
+    """Whether this person is to be registered in another system now, by whoever sees these buttons."""
+    offered = {to for to, _label, _key in buttons}
+    return Status.COMPLETED in offered and request.system.credential != ExternalSystem.Credential.PORTAL

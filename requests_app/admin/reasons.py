@@ -10,11 +10,26 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from .. import workflow
+from ..form_fields import TextField
 from ..models import Batch, ReasonTemplate, RequestEvent
 from .recorded import RecordedAdmin
 
+LONGEST_TEXT = 1500
+
 
 class ReasonTemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class takes no parameter at run time
+    text = TextField(
+        label="Texto",
+        max_length=LONGEST_TEXT,
+        help_text="Quem pediu vai ler este texto.",
+        widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 10}),
+    )
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """A decision that cannot be changed is no field of the form; the title is unique within it all the same."""
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # unknown to the stubs
+        return exclusions - {"decision"}
+
     def clean_text(self) -> str:
         """Something to read: characters without width are no reason."""
         text: str = self.cleaned_data["text"]

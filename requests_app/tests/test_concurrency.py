@@ -16,9 +16,9 @@ from accounts import housekeeping, passwords
 from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent, Session
 from accounts.tests.factories import EmploymentFactory
 from requests_app import workflow
-from requests_app.models import AccessGrant, AccessRequest, RequestEvent, Status
+from requests_app.models import AccessGrant, AccessRequest, CatalogueChange, RequestEvent, Status
 
-from .factories import UserTypeFactory, analyst, request_in, unsaved_request
+from .factories import UserTypeFactory, analyst, manager, request_in, unsaved_request
 from .pages import Page, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -312,3 +312,56 @@ def test_the_same_form_is_the_same_request_even_between_two_looks_at_the_table(s
 
     request = AccessRequest.objects.get()
     assert {answer.get("Location") for answer in (first, second)} == {f"/solicitacoes/{request.protocol}/"}
+
+
+@pytest.mark.parametrize(
+    ("model", "posted", "sentence"),
+    [
+        (
+            "externalsystem",
+            {"name": "SIEL", "who_may_ask": "ANYONE", "credential": "OWN"},
+            "Já existe um sistema com este nome: SIEL.",
+        ),
+        ("cargo", {"name": "Perito"}, "Este cargo já está na lista: Perito."),
+        (
+            "holiday",
+            {"name": "Feriado novo", "scope": "COURT", "starts_on": "02/03/2026", "ends_on": "02/03/2026"},
+            "Este feriado já está na lista.",
+        ),
+        (
+            "reasontemplate",
+            {"decision": "REJECTED", "title": "Sem finalidade", "text": "Diga para que serve."},
+            "Já existe um modelo com este título.",
+        ),
+    ],
+)
+def test_what_two_people_add_to_the_catalogue_at_once_is_added_once_and_the_slower_one_is_told(
+    signed_in, model, posted, sentence
+):
+    """Where several may write at a time, both looked for another of the same name before either was stored."""
+    clients = [signed_in(manager()) for _ in range(2)]
+    both_looked = threading.Barrier(2)
+    address = f"/admin/requests_app/{model}/add/"
+    counts = [f"{rows}-{name}_FORMS" for rows in ("user_types", "notices") for name in ("TOTAL", "INITIAL")]
+    form = {**dict.fromkeys(counts, 0), **posted}
+    table = f'"requests_app_{model}"'
+
+    def add(client):
+        waited = False
+
+        def wait_before_storing(execute, sql, params, many, context):
+            nonlocal waited
+            if sql.startswith(f"INSERT INTO {table}") and not waited and connection.vendor != "sqlite":
+                waited = True
+                both_looked.wait(30)
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(wait_before_storing):
+            return client.post(address, form)
+
+    responses = at_once(*(lambda client=client: add(client) for client in clients))
+
+    assert sorted(response.status_code for response in responses) == [200, 302]
+    [refused] = [response for response in responses if response.status_code == 200]
+    assert sentence in Page(refused).text
+    assert CatalogueChange.objects.filter(model=f"requests_app.{model}").count() == 1

@@ -107,6 +107,25 @@ def test_the_keys_are_listed_on_the_page_and_can_be_switched_off_for_good(decide
     expect(button(page, "Aprovar")).to_be_focused()
 
 
+def test_enter_in_a_field_decides_nothing(decider, page):
+    request = filed(user_type=UserTypeFactory(system__credential="OPERATOR"))
+    page.goto(screen(request))
+    page.keyboard.press("p")
+    expect(next_box(page)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_label("Motivo", exact=True).focus()
+    assert page.url.endswith(screen(request))
+    assert request.events.count() == 1
+
+    workflow.move(request.pk, Status.APPROVED, by=decider)
+    page.reload()
+    page.get_by_label("O próprio sistema envia").check()
+    page.get_by_label("Login no outro sistema").press("Enter")
+    page.get_by_label("Motivo", exact=True).focus()
+    request.refresh_from_db()
+    assert request.status == Status.APPROVED
+
+
 def test_rejecting_with_a_text_shows_it_first_and_mails_it(decider, page, smtp_sink):
     request = filed()
     chosen = ReasonTemplate.objects.create(
@@ -132,6 +151,16 @@ def test_rejecting_with_a_text_shows_it_first_and_mails_it(decider, page, smtp_s
     mail = smtp_sink.to(request.requester_email)[-1].text()
     assert "Este perfil é só para magistrados. (LGPD, art. 6º)" in mail
     assert "Peça o perfil Servidor." in mail
+
+
+def test_the_preview_of_a_text_keeps_its_lines(decider, page):
+    text = "Informe, nesta ordem:\n1. a portaria;\n2. a unidade."
+    ReasonTemplate.objects.create(decision="RETURNED", title="Faltam dados", text=text)
+    page.goto(screen(filed()))
+    page.get_by_label("Modelo de motivo").select_option("Faltam dados")
+    preview = page.locator("[data-reason-preview]")
+    expect(preview).to_be_visible()
+    assert preview.inner_text() == f"Quem pediu vai ler: {text}"
 
 
 def test_what_is_returned_is_corrected_by_who_asked_and_comes_back_to_the_queue(decider, page):
@@ -181,7 +210,7 @@ def test_registering_by_hand_shows_the_civil_name_takes_the_credential_and_forge
     page.get_by_label("O próprio sistema envia").uncheck()
     page.get_by_label("Primeira senha no outro sistema").fill(FIRST)
     button(page, "Registrar acesso").click()
-    expect(page.get_by_text("acesso liberado. A pessoa recebe por e-mail como entrar.")).to_be_visible()
+    expect(page.get_by_text("registrado. A pessoa recebe um e-mail.")).to_be_visible()
     assert FIRST not in page.content()
 
     outbox.send_due()

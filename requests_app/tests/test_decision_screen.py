@@ -332,6 +332,28 @@ def test_a_text_that_was_used_keeps_the_decision_that_it_is_counted_under(client
     assert used.text == "Diga para que serve."
 
 
+@pytest.mark.parametrize("of_one_system", [True, False])
+def test_a_text_that_was_used_does_not_take_the_title_of_another(client, decider, of_one_system):
+    request = filed()
+    system = request.system if of_one_system else None
+    used, other = template(system=system), template(title="Outro", system=system)
+    workflow.move(request.pk, Status.REJECTED, by=decider, reason=used)
+    client.force_login(manager())
+    posted = as_posted(title=other.title, system=system.pk if system else "")
+    response = client.post(f"{TEMPLATES}{used.pk}/change/", posted)
+    assert response.status_code == 200
+    assert "Já existe um modelo com este título" in text_of(Page(response).one("form", id="reasontemplate_form"))
+    used.refresh_from_db()
+    assert used.title == "Perfil só para magistrados"
+
+
+def test_a_text_keeps_its_lines_as_they_were_typed(client):
+    client.force_login(manager())
+    full = "Diga:\r\n" + "a" * (1500 - len("Diga:\n"))
+    assert client.post(f"{TEMPLATES}add/", as_posted(text=full)).status_code == 302
+    assert ReasonTemplate.objects.get().text == full.replace("\r\n", "\n")
+
+
 # --- Notes -----------------------------------------------------------------------------------------------------------
 NOTE = "Liguei para a chefia: só responde na segunda."
 
@@ -585,7 +607,19 @@ def test_the_civil_name_is_shown_once_to_who_registers_and_the_look_is_recorded(
     assert (CIVIL in after, formatted(request.beneficiary.cpf) in after) == (False, False)
 
 
-@pytest.mark.parametrize("state", ["other system", "decided", "own", "nobody's"])
+def test_who_registers_in_a_system_that_mails_its_own_credential_types_the_civil_name_as_well(client, decider):
+    bond = EmploymentFactory(user__name=CIVIL, user__social_name="Joana Figueiró")
+    request = filed(bond=bond, user_type=UserTypeFactory(system__credential="OWN"))
+    workflow.move(request.pk, Status.APPROVED, by=decider)
+    assert Page(client.get(screen(request))).one("form", action=screen(request, "mostrar"))
+
+    sheet = text_of(Page(client.post(screen(request, "mostrar"))).one("section", class_="desk-sheet"))
+
+    assert (CIVIL in sheet, formatted(bond.user.cpf) in sheet) == (True, True)
+    assert SecurityEvent.objects.get(kind="DISCLOSED").actor == decider
+
+
+@pytest.mark.parametrize("state", ["other system", "pending", "decided", "own", "nobody's"])
 def test_the_civil_name_is_not_shown_where_nobody_is_to_be_registered(client, decider, state):
     if state == "other system":
         request = filed(bond=EmploymentFactory(user__name=CIVIL, user__social_name="Joana Figueiró"))
@@ -687,6 +721,23 @@ def test_a_manager_gives_a_social_name_and_the_civil_one_leaves_the_form_and_the
 
 
 # --- Registering by hand ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("typed", [" Capim dourado 88", "Capim dourado 88 "])
+def test_a_first_password_with_a_space_at_an_end_is_not_changed_in_silence(client, decider, typed):
+    request = filed(user_type=UserTypeFactory(**BY_HAND))
+    workflow.move(request.pk, Status.APPROVED, by=decider)
+    response = decide(client, request, "COMPLETED", login="joana", password=typed)
+    assert "A senha tem espaço no começo ou no fim: confira." in Page(response).text
+    assert not AccessGrant.objects.exists()
+
+
+def test_who_registers_an_access_is_told_that_and_not_that_it_was_approved(client, decider):
+    request = filed(user_type=UserTypeFactory(**BY_HAND))
+    workflow.move(request.pk, Status.APPROVED, by=decider)
+    response = decide(client, request, "COMPLETED", login="joana", password="Capim dourado 88")
+    done = f"Acesso da solicitação {request.protocol} registrado. A pessoa recebe um e-mail."
+    assert said(client.get(response.url)) == [done]
+
+
 def test_a_stale_page_registers_nobody_twice_and_gives_no_password_back(client, decider):
     request = request_in(Status.APPROVED, user_type=UserTypeFactory(**BY_HAND))
     seen = seen_on(Page(client.get(screen(request))))

@@ -310,11 +310,7 @@ def test_approving_grants_and_says_so(client, decider):
         (Status.PENDING, Status.RETURNED, "Solicitação {} devolvida para correção."),
         (Status.IN_REVIEW, Status.REJECTED, "Solicitação {} indeferida."),
         (Status.IN_REVIEW, Status.APPROVED, "Solicitação {} aprovada."),
-        (
-            Status.APPROVED,
-            Status.COMPLETED,
-            "Solicitação {} aprovada e acesso liberado. A pessoa recebe por e-mail como entrar.",
-        ),
+        (Status.APPROVED, Status.COMPLETED, "Acesso da solicitação {} registrado. A pessoa recebe um e-mail."),
         (Status.APPROVED, Status.REJECTED, "Solicitação {} indeferida."),
     ],
 )

@@ -144,7 +144,7 @@ def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status
         )
     if not allowed.isdisjoint(roles_of(by, request)):
         return
-    if by is not None and by.pk in {request.requester_id, request.beneficiary_id} and Role.ANALYST in allowed:
+    if by is not None and request.is_of(by) and Role.ANALYST in allowed:
         raise MoveRefusedError(NOT_YOUR_OWN)
     if by is not None and Role.ANALYST in allowed:
         raise MoveRefusedError(why_no_analyst(by))

@@ -15,7 +15,7 @@ EMPTY_NOTE = "Escreva a nota."
 
 def notes_for(by: User, request: AccessRequest) -> QuerySet[InternalNote]:
     """The notes of a request, the oldest first; none for whoever asks or benefits."""
-    if by.pk in {request.requester_id, request.beneficiary_id}:
+    if request.is_of(by):
         return InternalNote.objects.none()
     return request.internal_notes.select_related("author")
 
@@ -33,8 +33,7 @@ def add_note(pk: int, text: str, *, by: User) -> InternalNote:
     """
     request = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if not may_note(by, request):
-        own = by.pk in {request.requester_id, request.beneficiary_id}
-        raise MoveRefusedError(NOT_YOUR_OWN if own else why_no_analyst(by))
+        raise MoveRefusedError(NOT_YOUR_OWN if request.is_of(by) else why_no_analyst(by))
     text = text.strip()
     if not can_be_read(text):
         raise MoveRefusedError(EMPTY_NOTE)

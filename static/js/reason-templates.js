@@ -6,7 +6,7 @@ const preview = document.querySelector("[data-reason-preview]");
 function show() {
   const chosen = [...texts.querySelectorAll("[data-reason]")].find(({ dataset }) => dataset.reason === list.value);
   preview.hidden = !chosen;
-  preview.textContent = chosen ? `Quem pediu vai ler: ${chosen.innerText.trim()}` : "";
+  preview.textContent = chosen ? `Quem pediu vai ler: ${chosen.textContent.trim()}` : "";
 }
 
 if (list && texts && preview) {
