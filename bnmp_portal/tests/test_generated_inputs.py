@@ -396,7 +396,7 @@ def who_asks(route):
 
 def address_of(route, world, **instead):
     """An address of this route, with what is there in its place, or what is given."""
-    model = re.match(r"admin/(\w+)/(\w+)/<", route)
+    model = re.match(r"admin/(\w+)/(\w+)/(?:lote/)?<", route)
 
     def value(found):
         name = found[1]
