@@ -85,7 +85,7 @@ class Age:
         """From when on, and until before when, requests of this age were filed. One query."""
         calendar = Calendar.since(today - timedelta(days=120))
         newest = calendar.earliest(self.least - 1, today) if self.least else today + DAY
-        return (None if self.most is None else _begin(calendar.earliest(self.most, today))), _begin(newest)
+        return (None if self.most is None else begin_of(calendar.earliest(self.most, today))), begin_of(newest)
 
 
 #: By what stands in the address of a list.
@@ -97,7 +97,7 @@ AGES = {
 }
 
 
-def _begin(day: date) -> datetime:
+def begin_of(day: date) -> datetime:
     """The first moment of a day, here."""
     return timezone.make_aware(datetime.combine(day, time.min))
 

@@ -14,6 +14,7 @@ from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 
 from accounts import throttle
+from accounts.desk import is_key
 from accounts.directory import is_of_a_unit
 from accounts.models import Employment, HelpDesk, Unit, User
 from accounts.search import search_bonds
@@ -161,7 +162,7 @@ class AccessRequestForm(forms.Form):
 
     def _bond(self, value: object) -> Employment | None:
         text = str(value or "")
-        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - what a bigint holds
+        if not is_key(text):
             return None
         return Employment.objects.current().select_related("user", "unit").filter(pk=int(text)).first()
 

@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date
 from enum import StrEnum
 from itertools import islice
 from typing import TypeVar
@@ -22,6 +22,7 @@ from accounts.directory.rows import MATRICULA, RefusedError, read_cpf, read_day
 from accounts.masking import mask_people
 from accounts.models import Employment, Unit, User
 
+from .calendar import begin_of
 from .models import LIVE_GRANT, AccessGrant, ExternalSystem, GrantEvent, GrantStatus, UserType
 
 #: Field of the line -> column as people know it.
@@ -273,7 +274,7 @@ def _checked(line: Line, known: _Known) -> AccessGrant:
         user=person,
         user_type=user_type,
         unit=_unit(line, system, known),
-        granted_at=timezone.make_aware(datetime.combine(since, time.min)) if since else timezone.now(),
+        granted_at=begin_of(since) if since else timezone.now(),
         expires_on=until,
     )
 

@@ -65,11 +65,11 @@ GROUPS = {
         auth=_may("view", "group"),
     ),
     "Auditoria": StaffGroup(
-        "Lê tudo e exporta as listas. Não muda nada.",
+        "Lê tudo e exporta a lista de solicitações. Não muda nada.",
         requests_app=(
             "export",
-            *_may("view", "accessrequest", "requestevent", "internalnote", "attachment", "batch", "batchoutcome"),
-            *_may("view", "accessgrant", "grantevent", "cataloguechange", *CATALOGUE, *DATED),
+            # Who sees a request reads its history, notes, files and batches; who sees an access, its history.
+            *_may("view", "accessrequest", "accessgrant", "cataloguechange", *CATALOGUE, *DATED),
         ),
         accounts=_may(
             "view",

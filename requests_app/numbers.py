@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import MailStatus, OutgoingMail
 
-from .calendar import AGES, Calendar
+from .calendar import AGES, Calendar, begin_of
 from .models import WAITING, AccessRequest, ExternalSystem, RequestEvent, Status
 
 DAY = timedelta(days=1)
@@ -39,17 +39,13 @@ class Period:
     @property
     def moments(self) -> tuple[datetime, datetime]:
         """From when on, and until before when, here."""
-        return _begin(self.first), _begin(self.last + DAY)
+        return begin_of(self.first), begin_of(self.last + DAY)
 
     @property
     def mondays(self) -> list[date]:
         """Of each week that has a day in it."""
         monday = self.first - DAY * self.first.weekday()
         return [monday + WEEK * number for number in range((self.last - monday).days // 7 + 1)]
-
-
-def _begin(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
 
 
 @dataclass(frozen=True)

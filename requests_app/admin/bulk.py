@@ -181,7 +181,7 @@ def batch_page(request: UserRequest, pk: int) -> HttpResponse:
     to, filters = Status(batch.to), request.GET.get(KEPT, "")
     context = {
         **admin.site.each_context(request),
-        "title": f"{DECISIONS[to]} {counted(len(outcomes))}",
+        "title": f"Resultado do lote {batch.pk}: {counted(len(outcomes))}",
         "opts": AccessRequest._meta,
         "batch": batch,
         "groups": [("Recusadas", refused), ("Ainda não tratadas", left), (DONE[to], done)],

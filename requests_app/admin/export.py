@@ -23,6 +23,7 @@ from accounts import cpf, names, security, throttle
 from accounts.desk import DeskAdmin, moment
 from accounts.http import UserRequest
 from accounts.models import SecurityEvent
+from accounts.spreadsheets import harmless
 
 from ..models import AccessRequest, Status
 from .bulk import counted
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 LIST = "admin:requests_app_accessrequest_changelist"
 #: Excel takes the file for UTF-8 by this, and for a table by the semicolon (the comma is the decimal sign here).
 BYTE_ORDER_MARK, SEPARATOR = "\ufeff", ";"
-#: What makes a spreadsheet take a cell for a formula (OWASP CSV Injection), the wide forms of those signs included.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 #: Rows that are in memory at a time.
 CHUNK = 2000
 NOT_WHOLE = "Nada foi exportado: a lista não mostra tudo o que esta busca acha."
@@ -179,7 +178,3 @@ def written(rows: Iterable[Iterable[str]]) -> str:
     writer = csv.writer(text, delimiter=SEPARATOR, lineterminator="\r\n")
     writer.writerows([harmless(cell) for cell in row] for row in rows)
     return text.getvalue()
-
-
-def harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell

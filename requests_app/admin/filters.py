@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -196,10 +196,6 @@ def _of_age(key: str) -> Q:
     return GOES_ON & Q(created_at__lt=until) & (Q(created_at__gte=since) if since else Q())
 
 
-def _begin(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
-
-
 #: The field of the panel -> what it asks of the requests.
 FILTERS: dict[str, Callable[[Any], Q]] = {
     "sistema": lambda key: Q(user_type__system=int(key)),
@@ -207,8 +203,8 @@ FILTERS: dict[str, Callable[[Any], Q]] = {
     "comarca": lambda name: _in_units(Unit.objects.filter(comarca=name)),
     "unidade": lambda key: _in_units(Unit.objects.filter(pk=int(key))),
     "idade": _of_age,
-    "de": lambda day: Q(created_at__gte=_begin(day)),
-    "ate": lambda day: Q(created_at__lt=_begin(day + timedelta(days=1))),
+    "de": lambda day: Q(created_at__gte=calendar.begin_of(day)),
+    "ate": lambda day: Q(created_at__lt=calendar.begin_of(day + timedelta(days=1))),
 }
 
 

@@ -619,6 +619,7 @@ def test_what_was_done_before_a_crash_is_done_and_said_and_the_rest_goes_on(clie
     response = client.post(f"{page}continuar/", follow=True)
 
     assert totals(response) == ["Recusadas: 0", "Ainda não tratadas: 0", "Aprovadas: 5"]
+    assert "Resultado do lote" in [text_of(title)[:17] for title in Page(response).all("h1")]
     assert not Page(response).one("form", action=f"{page}continuar/")
     assert [request.events.count() for request in chosen] == [2] * 5
 

@@ -294,6 +294,17 @@ def test_the_report_says_what_becomes_of_each_line(catalogue, file_of, tmp_path)
     ]
 
 
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "＝"])
+def test_fault_21_no_cell_of_the_report_is_a_formula(catalogue, file_of, tmp_path, sign):
+    bond()
+    report = tmp_path / "resultado.csv"
+
+    run(file_of(f"012345;{sign}1+1;Consulta;;;"), "--report", str(report))
+
+    _header, row = csv.reader(io.StringIO(report.read_text("utf-8-sig"), newline=""), delimiter=";")
+    assert row[2] == f"'{sign}1+1"
+
+
 def test_a_report_to_where_nothing_is_kept_leaves_that_place_as_it_is(catalogue, file_of):
     bond()
     nothing = Path(os.devnull)

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts import directory
 from accounts.management.commands.import_directory import ENCODING_NAMES, SEPARATOR_NAMES
+from accounts.spreadsheets import harmless
 from requests_app import grants_file
 from requests_app.grants_file import Outcome, Plan, Reading
 
@@ -69,7 +70,7 @@ class Command(BaseCommand):
                 for told in plan.told:
                     line = told.line
                     cells = [line.matricula, line.system, line.user_type, told.outcome.value, told.sentence]
-                    report.writerow([line.number, *(_harmless(grants_file.shown(cell, 200)) for cell in cells)])
+                    report.writerow([line.number, *(harmless(grants_file.shown(cell, 200)) for cell in cells)])
         except OSError as error:
             raise CommandError(f"O resultado não pôde ser gravado: {error.strerror}. Nada foi aplicado.") from error
 
@@ -84,8 +85,3 @@ class Command(BaseCommand):
         self.stdout.write(f"Linhas recusadas: {len(plan.refused)}.")
         for told in plan.refused:
             self.stdout.write(f"  Linha {told.line.number}: {told.sentence}")
-
-
-def _harmless(cell: str) -> str:
-    """No spreadsheet takes it for a formula (DOMAIN §3)."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
