@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -67,6 +69,13 @@ def count_up_to(rows: QuerySet[Any], most: int) -> tuple[int, bool]:
     return min(counted, most), counted > most
 
 
+class KeySelect(AutocompleteSelect):
+    """Chosen by typing. What comes back and is no key is shown as nothing chosen; Django asks the database for it."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        return super().optgroups(name, [one for one in value if is_key(str(one))], attrs)
+
+
 class CappedPaginator(AnyPaginator):
     """Counts no further than people turn pages: to count a million rows takes longer than to show a hundred."""
 
@@ -121,6 +130,12 @@ class StaffAdmin(AnyAdmin):
         """Under the name of what is listed: nothing is "selected to modify"."""
         title = str(self.opts.verbose_name_plural).capitalize()
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Keys that no page offers are refused here: they would end in a fault of the database."""
+        if not all(map(is_key, request.POST.getlist(ACTION_CHECKBOX_NAME))):
+            raise BadRequest
+        return super().response_action(request, queryset)
 
     def nothing_done(self, request: HttpRequest, pk: int) -> HttpResponse:
         """For who comes by GET, as after signing in again: back to the page, and nothing has changed."""

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -201,11 +201,6 @@ class OutgoingMailAdmin(DeskAdmin):
                 return queryset.filter(wanted), False
         people = set(find_people(User.objects.all(), term).values_list("pk", flat=True)[:MOST_PEOPLE])
         return queryset.filter(recipient__in=people), False
-
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        if not all(is_key(key) for key in request.POST.getlist("_selected_action")):
-            raise BadRequest
-        return super().response_action(request, queryset)
 
     @admin.action(description="Tentar de novo", permissions=["retry"])
     def try_selected_again(self, request: UserRequest, queryset: QuerySet[OutgoingMail]) -> None:

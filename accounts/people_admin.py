@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 
 from . import cpf as cpf_rules
 from . import factors, mail_admin, removals, roles, roles_admin, security, sessions, situation, support
-from .desk import KeptAdmin, find_people
+from .desk import KeptAdmin, KeySelect, find_people
 from .http import UserRequest, wanted
 from .models import Employment, OutgoingMail, SecurityEvent, User
 from .support import Act
@@ -34,7 +34,11 @@ class EmploymentInline(EmploymentTable):
     model = Employment
     extra = 0
     can_delete = False
-    autocomplete_fields = ("unit",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "unit":
+            kwargs["widget"] = KeySelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class UserAdmin(KeptAdmin):

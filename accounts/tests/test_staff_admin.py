@@ -6,10 +6,10 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from requests_app.tests.factories import superuser
+from requests_app.tests.factories import manager, superuser
 from requests_app.tests.pages import Page
 
-from .factories import UnitFactory
+from .factories import EmploymentFactory, UnitFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -44,3 +44,29 @@ def test_a_row_that_is_there_is_shown_as_ever(client):
 
     assert "Vara Única de Bonito" in shown.content.decode()
     assert Page(shown).text == Page(client.get(address)).text
+
+
+KEYS_MADE_BY_HAND = ["abc", "", "-1", str(10**30), "1 OR 1", "²", "\0"]
+
+
+@pytest.mark.parametrize("key", KEYS_MADE_BY_HAND)
+def test_a_line_of_a_list_that_is_no_key_is_refused(client, key):
+    client.force_login(manager())
+    chosen = {"action": "delete_selected", "_selected_action": [key], "index": 0}
+
+    assert client.post(reverse("admin:requests_app_holiday_changelist"), chosen).status_code == 400
+
+
+@pytest.mark.parametrize("key", [*KEYS_MADE_BY_HAND, str(10**18 - 1)])
+def test_a_unit_that_is_no_key_is_refused_beside_its_field(client, key):
+    bond = EmploymentFactory()
+    client.force_login(superuser())
+    address = reverse("admin:accounts_user_change", args=[bond.user.pk])
+    inline = {"employments-TOTAL_FORMS": 1, "employments-INITIAL_FORMS": 1, "employments-0-id": bond.pk}
+
+    response = client.post(address, {"name": bond.user.name, **inline, "employments-0-unit": key})
+
+    assert response.status_code == 200
+    assert "unit" in response.context["inline_admin_formsets"][0].formset.errors[0]
+    bond.refresh_from_db()
+    assert bond.unit_id
