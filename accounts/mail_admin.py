@@ -22,7 +22,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import outbox
-from .desk import DeskAdmin, PeriodFilter, find_people, is_key, moment
+from .desk import DeskAdmin, PeriodFilter, find_people, moment
 from .http import UserRequest
 from .masking import mask_people, masked_address
 from .models import MailStatus, OutgoingMail, User
