@@ -52,4 +52,4 @@ def tell(user: User, old: str, *, by: User | None, reason: str = "", request: Ht
     change = AddressChange.objects.create(user=user, old=old, reason=reason)  # the event may have cut the reason
     if old:
         _end_what_it_received(user)
-        outbox.owe(ADDRESS_CHANGED, recipient=user, about=change.pk)
+        outbox.owe(ADDRESS_CHANGED, recipient=user.pk, about=change.pk)

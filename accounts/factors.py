@@ -176,4 +176,4 @@ def forget(user: User) -> None:
 def tell(event: SecurityEvent) -> None:
     """Owe the person the notice of a change (ASVS 5.0 6.3.7)."""
     if event.user is not None and event.user.email:
-        outbox.owe(SECOND_FACTOR_CHANGED, recipient=event.user, about=event.pk)
+        outbox.owe(SECOND_FACTOR_CHANGED, recipient=event.user.pk, about=event.pk)

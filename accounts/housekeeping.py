@@ -86,7 +86,7 @@ def warn_of_lapsing(*, dry_run: bool) -> int:
 
     def owe(batch: list[ProvisionalPassword]) -> None:
         for live in batch:
-            outbox.owe(emails.PROVISIONAL_LAPSING, recipient=live.user, about=live.pk)
+            outbox.owe(emails.PROVISIONAL_LAPSING, recipient=live.user_id, about=live.pk)
 
     warned = OutgoingMail.objects.filter(kind=emails.PROVISIONAL_LAPSING, object_id=OuterRef("pk"))
     due = provisional.lapsing().filter(~Exists(warned)).select_related("user")

@@ -115,9 +115,10 @@ def register(name: str, kind: Kind) -> None:
     KINDS[name] = kind
 
 
-def owe(kind: str, *, recipient: User, about: int) -> None:
-    """Promise one mail, in the transaction that makes it due; a second one about the same thing is the same mail.
+def owe(kind: str, *, recipient: int, about: int) -> None:
+    """Promise one mail to a person (by their key), in the transaction that makes it due.
 
+    A second one about the same thing is the same mail.
     Raises KeyError for an unknown kind, and TransactionManagementError outside a transaction.
     """
     if kind not in KINDS:
@@ -125,7 +126,7 @@ def owe(kind: str, *, recipient: User, about: int) -> None:
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a mail is owed in the transaction that makes it due")
     OutgoingMail.objects.bulk_create(
-        [OutgoingMail(kind=kind, recipient=recipient, object_id=about, request_id=correlation.current())],
+        [OutgoingMail(kind=kind, recipient_id=recipient, object_id=about, request_id=correlation.current())],
         ignore_conflicts=True,
     )
     ring_on_commit()

@@ -292,6 +292,6 @@ def choose(
         sessions.end_all(user, but=getattr(request, "session", None))
         event = security.record(kind, user=user, actor=user, request=request)
         if user.email:
-            outbox.owe(MAIL, recipient=user, about=event.pk)
+            outbox.owe(MAIL, recipient=user.pk, about=event.pk)
         throttle.forgive_passwords(user.cpf)
     return user

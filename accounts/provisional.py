@@ -32,10 +32,11 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
             return live  # not mailed yet: a second mail with the same password kills no first one
         if live.mailed_at is not None and not live.has_lapsed:
             return None
-    end(user)
-    # What is replaced opens nothing any more, from this moment and not from the mailing.
-    user.set_unusable_password()
-    user.save(update_fields=["password"])
+    if live is not None:
+        end(user)
+    if user.has_usable_password():  # opens nothing any more, from this moment and not from the mailing
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
     security.record(SecurityEvent.Kind.PROVISIONAL_ISSUED, user=user, actor=by)
     return ProvisionalPassword.objects.create(
         user=user, nonce=secret_keys.new_nonce(), key_version=secret_keys.newest_version()

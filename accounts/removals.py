@@ -83,7 +83,7 @@ def ask(pk: int, reason: str, *, by: User, request: HttpRequest) -> FactorRemova
     )
     security.record(SecurityEvent.Kind.FACTOR_REMOVAL_ASKED, user=user, actor=by, request=request)
     if user.email:
-        outbox.owe(REMOVAL_ASKED, recipient=user, about=removal.pk)
+        outbox.owe(REMOVAL_ASKED, recipient=user.pk, about=removal.pk)
     return removal
 
 

@@ -81,7 +81,7 @@ def owe_link(user: User, kind: SecurityEvent.Kind, **event: Any) -> NoLink | Non
         security.record(SecurityEvent.Kind.RESET_NOT_SENT, user=user, detail=why, **event)
     else:
         recorded = security.record(kind, user=user, **event)
-        outbox.owe(MAIL, recipient=user, about=recorded.pk)
+        outbox.owe(MAIL, recipient=user.pk, about=recorded.pk)
     return why
 
 

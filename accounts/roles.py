@@ -116,4 +116,4 @@ def _tell(person: User, detail: str, *, by: User, request: UserRequest) -> None:
     kind = SecurityEvent.Kind.ROLES_CHANGED
     event = security.record(kind, user=person, actor=by, request=request, detail=detail)
     if person.email:
-        outbox.owe(ROLES_CHANGED, recipient=person, about=event.pk)
+        outbox.owe(ROLES_CHANGED, recipient=person.pk, about=event.pk)

@@ -81,4 +81,4 @@ def tell(user: User, request: HttpRequest, why: str, actor: User | None = None) 
     """Record it and owe the mail. ``actor``: who came in, if somebody did."""
     event = security.record(SecurityEvent.Kind.SUSPICIOUS_SIGN_IN, user=user, actor=actor, request=request, detail=why)
     if user.email:
-        outbox.owe(SUSPICIOUS_SIGN_IN, recipient=user, about=event.pk)
+        outbox.owe(SUSPICIOUS_SIGN_IN, recipient=user.pk, about=event.pk)

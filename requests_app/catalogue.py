@@ -108,7 +108,8 @@ def _what_now(request: AccessRequest) -> str:
 def _why_not_so(request: AccessRequest) -> str:
     """What the rules of its system have against a request."""
     system = request.system
-    if not may_ask(request.requester, system):
+    # Who asks is not even looked up where everybody may.
+    if system.who_may_ask != WhoMayAsk.ANYONE and not may_ask(request.requester, system):
         return f"{who_may_ask(system)} O cargo de {request.requester.display_name} não está entre eles."
     if system.asks_unit and request.unit is None:
         return "Falta a unidade em que o acesso vale. Devolva o pedido, para que quem pediu a informe."

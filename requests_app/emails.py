@@ -151,7 +151,7 @@ def credential_dropped(mail: OutgoingMail) -> None:
         provisional.forget(event.provisional_password_id)
     is_new_access = not event.from_status
     if mail.status == MailStatus.SUPERSEDED and is_new_access and _still_opens(event):
-        outbox.owe(GRANTED, recipient=event.grant.user, about=event.pk)
+        outbox.owe(GRANTED, recipient=event.grant.user_id, about=event.pk)
 
 
 def _needed_by_another(mail: OutgoingMail, event: GrantEvent) -> bool:

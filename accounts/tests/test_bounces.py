@@ -384,7 +384,7 @@ def test_a_mail_comes_back_is_tried_again_and_an_old_report_does_not_undo_that(s
     person, analyst = UserFactory(), UserFactory(is_staff=True)
     with transaction.atomic():
         event = security.record(SecurityEvent.Kind.PASSWORD_CHANGED, user=person)
-        outbox.owe("password_changed", recipient=person, about=event.pk)
+        outbox.owe("password_changed", recipient=person.pk, about=event.pk)
     outbox.send_due()
     mail = OutgoingMail.objects.get()
     (delivery,) = smtp_sink.deliveries
@@ -419,7 +419,7 @@ def test_a_mail_says_who_reads_answers_and_where_it_comes_back_to(smtp_sink, set
     person = UserFactory()
     with transaction.atomic():
         event = security.record(SecurityEvent.Kind.PASSWORD_CHANGED, user=person)
-        outbox.owe("password_changed", recipient=person, about=event.pk)
+        outbox.owe("password_changed", recipient=person.pk, about=event.pk)
     outbox.send_due()
 
     mail = OutgoingMail.objects.get()

@@ -47,7 +47,7 @@ def kind(monkeypatch):
 
 def owe(person=None, about=None):
     with transaction.atomic():
-        outbox.owe(KIND, recipient=person or UserFactory(), about=about or uuid.uuid4().int % 2**40)
+        outbox.owe(KIND, recipient=(person or UserFactory()).pk, about=about or uuid.uuid4().int % 2**40)
     return OutgoingMail.objects.latest("pk")
 
 
@@ -76,14 +76,14 @@ def test_the_database_holds_that_too(kind):
 @pytest.mark.django_db
 def test_an_unknown_kind_is_refused():
     with pytest.raises(KeyError):
-        outbox.owe("no_such_message", recipient=UserFactory(), about=1)
+        outbox.owe("no_such_message", recipient=UserFactory().pk, about=1)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_mail_outside_a_transaction_is_refused(kind):
     person = UserFactory()
     with pytest.raises(transaction.TransactionManagementError):
-        outbox.owe(KIND, recipient=person, about=1)
+        outbox.owe(KIND, recipient=person.pk, about=1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -95,7 +95,7 @@ def test_the_mail_is_forgotten_with_the_deed(kind):
 
     @transaction.atomic
     def deed():
-        outbox.owe(KIND, recipient=person, about=1)
+        outbox.owe(KIND, recipient=person.pk, about=1)
         raise DeedFailedError
 
     with pytest.raises(DeedFailedError):
@@ -122,7 +122,7 @@ def test_one_wake_for_each_transaction_and_nothing_in_it(kind):
     current_app.control.purge()
     with transaction.atomic():
         for number, person in enumerate(people):
-            outbox.owe(KIND, recipient=person, about=number)
+            outbox.owe(KIND, recipient=person.pk, about=number)
     (message,) = wakes()
     assert message.headers["task"] == "accounts.tasks.send_pending_mail"
     arguments, named, _ = message.payload if isinstance(message.payload, list) else json.loads(message.body)
@@ -139,7 +139,7 @@ def test_a_broker_that_is_away_is_not_felt(kind, monkeypatch, caplog):
 
     monkeypatch.setattr(current_app.amqp.__class__, "send_task_message", property(lambda _self: refuse))
     with transaction.atomic():
-        outbox.owe(KIND, recipient=person, about=1)
+        outbox.owe(KIND, recipient=person.pk, about=1)
     assert OutgoingMail.objects.filter(status=MailStatus.PENDING).count() == 1
     assert "The broker did not take the wake: OperationalError" in caplog.text
 
@@ -170,7 +170,7 @@ def test_eight_workers_share_twenty_mails_and_none_is_claimed_twice(kind):
     person = UserFactory()
     with transaction.atomic():
         for number in range(20):
-            outbox.owe(KIND, recipient=person, about=number)
+            outbox.owe(KIND, recipient=person.pk, about=number)
     claimed, barrier = [], threading.Barrier(8)
 
     def work():

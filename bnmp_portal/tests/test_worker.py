@@ -163,7 +163,7 @@ def test_a_worker_without_its_broker_goes_on_sweeping(start_worker, smtp_sink, t
             until(lambda: "Connection to broker lost" in worker.output, worker)
             person = UserFactory()
             with transaction.atomic():
-                outbox.owe("password_reset", recipient=person, about=1)
+                outbox.owe("password_reset", recipient=person.pk, about=1)
             smtp_sink.wait(1, to=person.email)
             assert worker.process.poll() is None
         finally:

@@ -599,11 +599,11 @@ def cut_off(monkeypatch, own_system):
 
         chosen = [filed(user_type=own_system) for _ in range(5)]
         address, fields = form_on(choose(client, chosen))
-        monkeypatch.setattr(workflow.moves, "move", move_or_die)
+        monkeypatch.setattr(workflow.moves, "move_within", move_or_die)
         before_posting()
         with pytest.raises(SystemExit):
             client.post(address, fields)
-        monkeypatch.setattr(workflow.moves, "move", move)
+        monkeypatch.setattr(workflow.moves, "move_within", move)
         return chosen, address, fields, f"{LIST}lote/{Batch.objects.get().pk}/"
 
     return make
@@ -670,7 +670,7 @@ def test_a_batch_stops_before_the_proxy_gives_up_and_says_what_is_left(client, d
 
 def test_a_fault_with_one_keeps_no_other_back_and_is_told(client, decider, own_system, monkeypatch):
     chosen = [filed(user_type=own_system) for _ in range(3)]
-    give, broken = outbox.owe, chosen[1].requester
+    give, broken = outbox.owe, chosen[1].requester_id
 
     def owe_or_break(kind, *, recipient, about):
         if recipient == broken:
@@ -688,9 +688,9 @@ class Once:
     """Breaks the first move of one request as the database does, with or without the connection, and no other."""
 
     def __init__(self, monkeypatch, pk, error, *, breaks_connection=False):
-        self.move, self.pk, self.error = workflow.moves.move, pk, error
+        self.move, self.pk, self.error = workflow.moves.move_within, pk, error
         self.breaks_connection = breaks_connection
-        monkeypatch.setattr(workflow.moves, "move", self)
+        monkeypatch.setattr(workflow.moves, "move_within", self)
         if breaks_connection:
             monkeypatch.setattr(connection, "is_usable", lambda: False)
 
@@ -760,6 +760,27 @@ def test_a_thousand_are_decided_in_one_request(client, decider, own_system, monk
     assert totals(response) == ["Recusadas: 0", "Ainda não tratadas: 0", "Indeferidas: 1000"]
     assert AccessRequest.objects.filter(status=Status.REJECTED).count() == 1000
     assert OutgoingMail.objects.filter(kind="request_rejected").count() == 1000
+
+
+@pytest.mark.parametrize(
+    ("to", "credential", "statements"),
+    [("REJECTED", "OWN", 6), ("RETURNED", "OWN", 7), ("APPROVED", "OPERATOR", 10), ("APPROVED", "PORTAL", 16)],
+)
+def test_a_request_of_a_batch_costs_few_statements(decider, to, credential, statements):
+    """What a thousand at once take is this, a thousand times; for whom it is the first access at all."""
+
+    def run(number):
+        user_type = UserTypeFactory(system__credential=credential)
+        chosen = [request_in(Status.PENDING, user_type=user_type).pk for _ in range(number)]
+        seen = batches.seen_of(chosen)
+        batch = batches.begin(uuid.uuid4(), Status(to), seen, by=decider, note="Falta a portaria.", reason=None)
+        with CaptureQueriesContext(connection) as asked:
+            batches.run(batch, seen)
+        assert not batch.outcomes.exclude(refusal="").exists()
+        return sum(query["sql"].startswith(("SELECT", "INSERT", "UPDATE")) for query in asked)
+
+    run(1)  # and what the rights of the approver cost, which are asked for once
+    assert run(4) - run(3) == statements
 
 
 @pytest.mark.parametrize("number", [3, 300])

@@ -68,7 +68,7 @@ def send(mail):
 def reset_mail(person):
     event = SecurityEvent.objects.create(kind=SecurityEvent.Kind.RESET_REQUESTED, user=person)
     with transaction.atomic():
-        outbox.owe("password_reset", recipient=person, about=event.pk)
+        outbox.owe("password_reset", recipient=person.pk, about=event.pk)
     return OutgoingMail.objects.get(kind="password_reset", object_id=event.pk)
 
 

@@ -192,7 +192,7 @@ def test_one_that_cannot_be_expired_keeps_no_other_back_and_is_told_of(monkeypat
     owe = outbox.owe
 
     def owe_unless_first(kind, *, recipient, about):
-        if recipient == requests[0].requester:
+        if recipient == requests[0].requester_id:
             raise ZeroDivisionError
         owe(kind, recipient=recipient, about=about)
 

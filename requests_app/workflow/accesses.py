@@ -173,9 +173,9 @@ def _tell(grant: AccessGrant, came_from: GrantStatus, event: GrantEvent, asked: 
     to = GrantStatus(event.to_status)
     kept = came_from == GrantStatus.TO_REVOKE and to in KEPT
     if to in emails.GRANT_KIND_FOR and not kept:
-        outbox.owe(emails.GRANT_KIND_FOR[to], recipient=grant.user, about=event.pk)
-    if asked is not None and asked.actor is not None:
-        outbox.owe(emails.ANSWERED, recipient=asked.actor, about=event.pk)
+        outbox.owe(emails.GRANT_KIND_FOR[to], recipient=grant.user_id, about=event.pk)
+    if asked is not None and asked.actor_id is not None:
+        outbox.owe(emails.ANSWERED, recipient=asked.actor_id, about=event.pk)
 
 
 @transaction.atomic

@@ -91,22 +91,22 @@ def _settle(batch: Batch, outcome: int, request: int, seen: int) -> None:
 
     What the database refuses for the moment (a deadlock, a lock that took too long) is left for who goes on.
     """
+    mine = BatchOutcome.objects.filter(pk=outcome, refusal=NOT_YET)
     try:
-        _move(batch, BatchOutcome.objects.filter(pk=outcome, refusal=NOT_YET), request, seen)
+        _move(batch, mine, request, seen)
+    except MoveRefusedError as refusal:
+        mine.update(refusal=str(refusal)[:300])
     except (OperationalError, InterfaceError):
         if not connection.is_usable():
             raise
         log.warning("Request %s of batch %s is left for later", request, batch.pk, exc_info=True)
     except Exception:
         log.exception("Request %s of batch %s could not be moved", request, batch.pk)
-        BatchOutcome.objects.filter(pk=outcome, refusal=NOT_YET).update(refusal=FAULT)
+        mine.update(refusal=FAULT)
 
 
 @transaction.atomic
 def _move(batch: Batch, outcome: QuerySet[BatchOutcome], request: int, seen: int) -> None:
-    if not outcome.update(refusal=""):  # the same page was sent twice, and the other was quicker
-        return
-    try:
-        moves.move(request, Status(batch.to), by=batch.by, note=batch.note, reason=batch.reason, seen=seen)
-    except MoveRefusedError as refusal:
-        BatchOutcome.objects.filter(batch=batch, request=request).update(refusal=str(refusal)[:300])
+    """Write the outcome and move, or neither. Raises MoveRefusedError."""
+    if outcome.update(refusal=""):  # else the same page was sent twice, and the other was quicker
+        moves.move_within(request, Status(batch.to), by=batch.by, note=batch.note, reason=batch.reason, seen=seen)

@@ -27,14 +27,13 @@ class Typed:
 
 
 def give(request: AccessRequest, by: User | None, *, renew_password: bool, typed: Typed | None) -> None:
-    """Give what was asked, and owe the beneficiary the mail that says how to get in."""
-    beneficiary = User.objects.locked(request.beneficiary_id)
+    """Give what was asked, and owe the beneficiary, whom the caller locks, the mail that says how to get in."""
     grant = AccessGrant.objects.create(
-        request=request, user=beneficiary, user_type=request.user_type, unit=request.unit
+        request=request, user=request.beneficiary, user_type=request.user_type, unit_id=request.unit_id
     )
     password = None
     if request.system.credential == ExternalSystem.Credential.PORTAL:
-        password = provisional.issue(beneficiary, by=by, renew=renew_password)
+        password = provisional.issue(request.beneficiary, by=by, renew=renew_password)
     if typed is not None and request.system.credential == ExternalSystem.Credential.OPERATOR:
         _owe_typed(grant, by, "", "", typed)
     else:
@@ -52,7 +51,7 @@ def _owe_credential(
         note=note,
         provisional_password=password,
     )
-    outbox.owe(emails.CREDENTIAL if password else emails.GRANTED, recipient=grant.user, about=event.pk)
+    outbox.owe(emails.CREDENTIAL if password else emails.GRANTED, recipient=grant.user_id, about=event.pk)
 
 
 def _owe_typed(grant: AccessGrant, by: User | None, came_from: str, note: str, typed: Typed) -> None:
@@ -61,7 +60,7 @@ def _owe_typed(grant: AccessGrant, by: User | None, came_from: str, note: str, t
         grant=grant, from_status=came_from, to_status=GrantStatus.ACTIVE, actor=by, note=note
     )
     TypedCredential.objects.create(event=event, login=typed.login, password=secret_keys.encrypt(typed.password))
-    outbox.owe(emails.TYPED, recipient=grant.user, about=event.pk)
+    outbox.owe(emails.TYPED, recipient=grant.user_id, about=event.pk)
 
 
 def _replace_what_failed(grant: AccessGrant) -> None:

@@ -23,6 +23,7 @@ from ..models import (
     ReasonTemplate,
     RequestEvent,
     Status,
+    UserType,
 )
 from . import grants
 from .grants import Typed
@@ -66,7 +67,7 @@ def file(request: AccessRequest) -> AccessRequest:
             return made
         raise
     event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
-    outbox.owe(emails.RECEIVED, recipient=request.requester, about=event.pk)
+    outbox.owe(emails.RECEIVED, recipient=request.requester_id, about=event.pk)
     return request
 
 
@@ -89,8 +90,7 @@ def next_protocol() -> str:
     return f"{year}-{ProtocolCounter.objects.get(year=year).last:06d}"
 
 
-@transaction.atomic
-def move(
+def move_within(
     pk: int,
     to: Status,
     *,
@@ -101,17 +101,16 @@ def move(
     renew_password: bool = False,
     typed: Typed | None = None,
 ) -> AccessRequest:
-    """Move one request, record it in the history and owe the mail that tells of it.
+    """Move one request in the caller's transaction, record it in the history and owe the mail that tells of it.
 
     ``by`` None is the clock. ``reason``: the text that ``note`` is added to. ``seen``: the last step of the history
     (its key) that ``by`` saw; refused if there is a later one. ``renew_password``: the approver wants a new provisional
     password even if the person has chosen one. ``typed``: what the analyst got for the person from a system that is
     registered by hand; None where that system sends its own. Raises MoveRefusedError, with a sentence for the person,
-    if the table, the role, the four-eyes rule or the state of things forbids it.
+    if the table, the role, the four-eyes rule or the state of things forbids it; the transaction is over then.
     """
-    # Locked first and looked up then: with a join, PostgreSQL would not find a row whose keys changed while it waited.
-    AccessRequest.objects.select_for_update(of=("self",), no_key=True).only("pk").get(pk=pk)
-    request = AccessRequest.objects.select_related("user_type__system", "requester", "beneficiary", "unit").get(pk=pk)
+    # Without a join: PostgreSQL would not find a row whose keys changed while it waited.
+    request = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     came_from = Status(request.status)
     _refuse_unless_allowed(request, came_from, to, by)
     if seen is not None and request.events.filter(pk__gt=seen).exists():
@@ -119,20 +118,26 @@ def move(
     note = _with_reason(request, to, note.strip(), reason)
     if to in NEEDS_REASON and not can_be_read(note):
         raise MoveRefusedError(WRITE_A_REASON)
-    if to in {Status.APPROVED, Status.COMPLETED} or came_from == Status.EXPIRED:
+    if to in {Status.APPROVED, Status.COMPLETED}:
+        _look_up(request)
+        refuse_if_unfit(request)
+    if came_from == Status.EXPIRED:
         refuse_if_impossible(request)
-    try:
-        with transaction.atomic():
-            event = _record(request, to, by, note, reason)
-    except IntegrityError:  # reopened while another request for the same was filed
-        raise MoveRefusedError(ALREADY_ASKED) from None
-    if to == Status.APPROVED and request.system.credential == ExternalSystem.Credential.PORTAL:
-        # The portal's own account needs nobody's hand: the clock completes it at once.
-        event = _record(request, Status.COMPLETED, None, "")
+    event = _record(request, to, by, note, reason)
     if request.status == Status.COMPLETED:
         grants.give(request, by, renew_password=renew_password, typed=typed)
-    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester, about=event.pk)
+    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester_id, about=event.pk)
     return request
+
+
+#: As ``move_within``, in a transaction of its own.
+move = transaction.atomic(move_within)
+
+
+def _look_up(request: AccessRequest) -> None:
+    """What a decision looks at, in two queries; the person is locked for what they may be given."""
+    request.user_type = UserType.objects.select_related("system").get(pk=request.user_type_id)
+    request.beneficiary = User.objects.locked(request.beneficiary_id)
 
 
 def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status, by: User | None) -> None:
@@ -161,7 +166,20 @@ def _with_reason(request: AccessRequest, to: Status, note: str, reason: ReasonTe
 
 
 def refuse_if_impossible(request: AccessRequest) -> None:
-    """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError."""
+    """What must hold when a request comes among the open ones, or is changed there. Raises MoveRefusedError."""
+    refuse_if_unfit(request)
+    same = AccessRequest.objects.open().filter(
+        beneficiary=request.beneficiary_id, user_type=request.user_type_id, unit=request.unit_id
+    )
+    if other := same.exclude(pk=request.pk).first():
+        raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
+
+
+def refuse_if_unfit(request: AccessRequest) -> None:
+    """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError.
+
+    No look for another open request for the same: of two that are open the database refuses the second.
+    """
     beneficiary, user_type = request.beneficiary, request.user_type
     if not Employment.objects.current().filter(pk=request.employment_id, user=beneficiary).exists():
         raise MoveRefusedError("Esta pessoa não tem mais este vínculo com o Tribunal.")
@@ -171,30 +189,36 @@ def refuse_if_impossible(request: AccessRequest) -> None:
         )
     if sentence := catalogue.why_not(request):
         raise MoveRefusedError(sentence)
-    same = AccessRequest.objects.open().filter(beneficiary=beneficiary, user_type=user_type, unit=request.unit)
-    if other := same.exclude(pk=request.pk).first():
-        raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
-    if AccessGrant.objects.live().filter(user=beneficiary, user_type=user_type, unit=request.unit).exists():
+    if AccessGrant.objects.live().filter(user=beneficiary, user_type=user_type, unit=request.unit_id).exists():
         raise MoveRefusedError(f"Esta pessoa já tem acesso a {user_type}.")
 
 
+#: What a move may write in the row.
+MOVED = ("status", "holder", "correct_by", "decided_by", "decided_at", "completed_by")
+
+
 def _record(
-    request: AccessRequest, to: Status, by: User | None, note: str, reason: ReasonTemplate | None = None
+    request: AccessRequest, to: Status, by: User | None, note: str, reason: ReasonTemplate | None
 ) -> RequestEvent:
-    """Write one move: the row and its line of history."""
-    came_from = request.status
-    request.status = to
+    """Write one move, the row and its history; gives back the last step of it. Raises MoveRefusedError."""
+    event = RequestEvent(request=request, from_status=request.status, to_status=to, actor=by, note=note, reason=reason)
+    events = [event]
     request.holder = by if to == Status.IN_REVIEW else None
     if to == Status.RETURNED:
         request.correct_by = calendar.add_business_days(timezone.localdate(), settings.RETURN_DAYS)
     if to in {Status.APPROVED, Status.REJECTED}:
         request.decided_by, request.decided_at = by, timezone.now()
-    if to == Status.COMPLETED:
+    if to == Status.APPROVED and request.system.credential == ExternalSystem.Credential.PORTAL:
+        # The portal's own account needs nobody's hand: the clock completes it at once.
+        events.append(RequestEvent(request=request, from_status=to, to_status=Status.COMPLETED))
+    elif to == Status.COMPLETED:
         request.completed_by = by
-    request.save(update_fields=["status", "holder", "correct_by", "decided_by", "decided_at", "completed_by"])
-    return RequestEvent.objects.create(
-        request=request, from_status=came_from, to_status=to, actor=by, note=note, reason=reason
-    )
+    request.status = events[-1].to_status
+    try:
+        request.save(update_fields=MOVED)
+    except IntegrityError:  # reopened while another request for the same was filed
+        raise MoveRefusedError(ALREADY_ASKED) from None
+    return RequestEvent.objects.bulk_create(events)[-1]
 
 
 def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessRequest:
