@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from . import uploads
+from .decision_forms import SCREEN
 from .uploads import IncomingFile
 
 #: For the file dialogue only; what a file is, its bytes say.
@@ -18,8 +19,8 @@ LIMITS = f"PDF, JPEG ou PNG. Cada arquivo pode ter até {uploads.MOST_MEGABYTES}
 class FilesInput(forms.FileInput):
     allow_multiple_selected = True
 
-    def __init__(self) -> None:
-        super().__init__(attrs={"accept": OFFERED, "multiple": True})
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(attrs={"accept": OFFERED, "multiple": True, **attrs})
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[IncomingFile]:
         found: list[IncomingFile] = files.getlist(name)
@@ -48,4 +49,7 @@ class CountField(forms.IntegerField):
 class DespachoForm(forms.Form):
     """An official act about one request, from the staff."""
 
-    despacho = FilesField(label="Despacho", help_text=f"{LIMITS} Quem pediu não vê este arquivo.")
+    use_required_attribute = False  # the other buttons of the form do without it
+    despacho = FilesField(
+        label="Despacho", widget=FilesInput(form=SCREEN), help_text=f"{LIMITS} Quem pediu não vê este arquivo."
+    )

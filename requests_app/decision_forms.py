@@ -173,13 +173,19 @@ class DecisionForm(forms.Form):
                 self.add_error(name, "Digite o que o outro sistema deu, ou marque que ele mesmo envia.")
 
 
+#: The one form of a request's screen. What has a button of its own stands outside it, and is posted with it all the
+#: same: nothing that was typed on the page is lost.
+SCREEN = "decision-form"
+
+
 class NoteForm(forms.Form):
     """What the staff tell one another about a request."""
 
+    use_required_attribute = False  # the other buttons of the form do without it
     text = TextField(
         label="Nova nota",
         max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 3}),
+        widget=forms.Textarea(attrs={"rows": 3, "form": SCREEN}),
         help_text="Só a equipe lê. Não pode ser mudada nem apagada depois. Não escreva senhas.",
         error_messages={"required": workflow.EMPTY_NOTE},
     )

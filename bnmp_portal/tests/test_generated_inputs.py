@@ -153,7 +153,7 @@ FOUND_ON = {
 FIELDS = {
     "conta/sessoes/uso/": {},
     # On the page of a request that waits to be registered, and on no other.
-    "admin/requests_app/accessrequest/<int:pk>/mostrar/": {},
+    "admin/requests_app/accessrequest/<int:pk>/mostrar/": {"note": [""], "text": [""], "reason": [""]},
     # Its page is the answer to a selection on the list.
     "admin/requests_app/accessrequest/lote/": {
         "to": ["APPROVED", "RETURNED", "REJECTED"],
@@ -426,10 +426,10 @@ def first_of(app, name, route, world):
 
 
 # --- The forms ------------------------------------------------------------------------------------------------------
-def fields_of(form):
+def fields_of(controls):
     """What a form would post: names, and for each the values that it offers."""
     fields = {}
-    for control in walk(form):
+    for control in controls:
         attributes = dict(control.attributes)
         name = attributes.get("name")
         if control.name in {"input", "select", "textarea", "button"} and name:
@@ -443,12 +443,14 @@ def forms_on(client, address):
     response = client.get(address)
     if response.status_code not in {200, 409} or not response["Content-Type"].startswith("text/html"):
         return {}
-    found = {}
-    for form in Page(response).all("form"):
+    found, page = {}, Page(response)
+    for form in page.all("form"):
         attributes = dict(form.attributes)
         if attributes.get("method", "").lower() == "post":
-            target = urlsplit(attributes.get("action") or address).path
-            found.setdefault(target, {}).update(fields_of(form))
+            outside = page.all(form=attributes["id"]) if "id" in attributes else []  # what says that it belongs to it
+            others = [dict(control.attributes).get("formaction") for control in outside]
+            for target in (attributes.get("action") or address, *filter(None, others)):
+                found.setdefault(urlsplit(target).path, {}).update(fields_of([*walk(form), *outside]))
     return found
 
 

@@ -16,7 +16,7 @@ from accounts.http import UserRequest
 from .. import attachments
 from ..attachment_forms import DespachoForm
 from ..models import AccessRequest
-from . import decision, printing
+from . import decision, half_written, printing
 
 
 def urls(desk: DeskAdmin) -> list[URLPattern]:
@@ -60,6 +60,7 @@ def add(request: UserRequest, pk: int) -> HttpResponse:
         messages.error(request, " ".join(map(str, form.errors["despacho"])))
     else:
         _keep(request, access_request, form)
+    half_written.keep(request, pk)
     return decision.to_screen(request, pk)
 
 

@@ -22,9 +22,9 @@ from accounts.models import User
 from .. import attachments, notices, workflow
 from ..attachment_forms import DespachoForm
 from ..decision_forms import DecisionForm, NoteForm
-from ..models import NOT_YOUR_OWN, AccessRequest, ExternalSystem, RequestEvent, Status
-from . import sheet
-from .filters import keeping, list_url
+from ..models import NOT_YOUR_OWN, AccessRequest, AccessRequestQuerySet, ExternalSystem, RequestEvent, Status
+from . import half_written, sheet
+from .filters import as_it_was_left, keeping, list_url
 
 Buttons = list[tuple[Status, str, str]]
 #: What each button says, in the order in which they stand, and the key that leads to it.
@@ -46,6 +46,7 @@ DONE = {
 }
 REGISTERED = "Acesso da solicitação {0} registrado. A pessoa recebe um e-mail."
 NONE_LEFT = "Nenhuma outra solicitação aguarda a sua decisão."
+NONE_LEFT_HERE = "Nenhuma outra solicitação desta lista aguarda a sua decisão."
 NOTHING_TO_REGISTER = "Nada foi mostrado: esta solicitação não espera registro em outro sistema."
 #: Where the session keeps whether somebody goes from each decision to the next request.
 OPENS_NEXT = "desk_opens_next"
@@ -97,6 +98,7 @@ def decide(request: UserRequest, pk: int) -> HttpResponse:
         else:
             done = REGISTERED if form.cleaned_data["to"] == Status.COMPLETED else DONE[Status(moved.status)]
             messages.success(request, done.format(moved.protocol))
+            half_written.keep(request, pk, done=half_written.DECISION)
             return _onward(request, access_request, moved, opens_next=form.cleaned_data["opens_next"])
     return page(request, pk, form)
 
@@ -122,19 +124,23 @@ def _onward(request: UserRequest, before: AccessRequest, moved: AccessRequest, *
         request.session[OPENS_NEXT] = opens_next
     if not opens_next or moved.status == Status.IN_REVIEW:
         return to_screen(request, moved.pk)
-    following = next_for(request.user, moved, registering=before.status == Status.APPROVED)
+    among, is_part = as_it_was_left(request)
+    following = next_for(request.user, moved, among, registering=before.status == Status.APPROVED)
     if following is not None:
         return to_screen(request, following.pk)
-    messages.info(request, NONE_LEFT)
+    messages.info(request, NONE_LEFT_HERE if is_part else NONE_LEFT)
     return redirect(list_url(request))
 
 
-def next_for(by: User, after: AccessRequest, *, registering: bool = False) -> AccessRequest | None:
+def next_for(
+    by: User, after: AccessRequest, among: AccessRequestQuerySet, *, registering: bool = False
+) -> AccessRequest | None:
     """The request that comes after this one, the oldest first, and again from the oldest when the queue is at its end.
 
-    One's own and those that others hold are left out. ``registering``: accesses to register come before decisions.
+    One's own and those that others hold are left out. ``among``: those that somebody is working through.
+    ``registering``: accesses to register come before decisions.
     """
-    of_others = AccessRequest.objects.exclude(Q(requester=by) | Q(beneficiary=by)).exclude(pk=after.pk).order_by("pk")
+    of_others = among.exclude(Q(requester=by) | Q(beneficiary=by)).exclude(pk=after.pk).order_by("pk")
     queues = [of_others.filter(status=Status.APPROVED)] if registering else []
     queues.append(of_others.waiting().filter(Q(status=Status.PENDING) | Q(holder=by)))
     for queue in queues:
@@ -153,8 +159,10 @@ def note(request: UserRequest, pk: int) -> HttpResponse:
         workflow.add_note(pk, form.cleaned_data["text"], by=request.user)
     except workflow.MoveRefusedError as refusal:
         messages.error(request, str(refusal))
+        half_written.keep(request, pk)
     else:
         messages.success(request, "Nota guardada. Só a equipe lê.")
+        half_written.keep(request, pk, done=half_written.NOTE)
     return to_screen(request, pk)
 
 
@@ -166,6 +174,7 @@ def disclose(request: UserRequest, pk: int) -> HttpResponse:
     access_request = to_act_on(request, pk)
     if not request.user.has_perm("accounts.disclose"):
         raise PermissionDenied
+    half_written.keep(request, pk)
     if not _registers_by_hand(access_request, _buttons(request.user, access_request)):
         messages.error(request, NOTHING_TO_REGISTER)
         return to_screen(request, pk)
@@ -193,8 +202,9 @@ def page(
     last_step = RequestEvent.objects.filter(request=pk).order_by("-pk").values_list("pk", flat=True).first() or 0
     related = ("user_type__system", "requester", "beneficiary", "holder", "unit", "decided_by")
     access_request = get_object_or_404(AccessRequest.objects.select_related(*related), pk=pk)
+    typed = half_written.of(request, pk)
     if form is None:
-        initial = {"opens_next": request.session.get(OPENS_NEXT, False)}
+        initial = {"opens_next": request.session.get(OPENS_NEXT, False), **typed}
         form = DecisionForm(access_request=access_request, initial=initial)
     elif form.missed(last_step) and not form.non_field_errors():
         form.add_error(None, workflow.CHANGED_MEANWHILE.format(access_request.protocol))
@@ -216,7 +226,7 @@ def page(
         "form": form,
         "last_step": str(last_step),
         "notes": workflow.notes_for(request.user, access_request),
-        "note_form": note_form or NoteForm(),
+        "note_form": note_form or NoteForm(initial=typed),
         "may_note": workflow.may_note(request.user, access_request),
         "disclosed": disclosed,
         "disclosed_cpf": cpf_rules.formatted(disclosed.cpf) if disclosed else "",

@@ -17,11 +17,21 @@ from django.utils import timezone
 
 from accounts import cpf as cpf_rules
 from accounts.desk import words_of
+from accounts.http import UserRequest
 from accounts.models import Employment, Unit, User
 from accounts.search import LAST
 
 from .. import calendar
-from ..models import OPEN, WAITING, AccessRequest, ExternalSystem, ProtocolCounter, Status, UserType
+from ..models import (
+    OPEN,
+    WAITING,
+    AccessRequest,
+    AccessRequestQuerySet,
+    ExternalSystem,
+    ProtocolCounter,
+    Status,
+    UserType,
+)
 
 #: The first value of "situação" that is none: what the list opens on, and all there is.
 WAITS, ALL = "aguardando", "todas"
@@ -154,7 +164,7 @@ class FilterForm(forms.Form):
     def expected_parameters(self) -> list[str]:
         return [*self.fields]
 
-    def queryset(self, request: HttpRequest, requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    def queryset(self, request: HttpRequest, requests: AccessRequestQuerySet) -> AccessRequestQuerySet:
         """All that was chosen, together."""
         chosen = {name: value for name, value in self.cleaned_data.items() if value}
         wanted = [self._of_situation()]
@@ -176,14 +186,18 @@ class FilterForm(forms.Form):
         return Q(holder=self.user.pk if whom == MINE else int(whom))
 
 
-def _in_units(units: QuerySet[Unit]) -> Q:
-    """The units that the access is for, and those where the person works who will have it. Two queries.
+def keys_where_few(bonds: QuerySet[Employment], column: str = "pk") -> list[int] | QuerySet[Any]:
+    """For ``…__in``: the keys themselves, which the indexes go by; of many the question, for a list is soon full.
 
-    Where few people work the indexes find their requests by the keys; where many do, the list is soon full.
+    One query. In an OR, PostgreSQL asks no index for what a subquery finds.
     """
-    bonds = Employment.objects.filter(unit__in=units)
-    few = list(bonds.values_list("pk", flat=True)[: MOST_PEOPLE + 1])
-    where = Q(employment__in=bonds) if len(few) > MOST_PEOPLE else Q(employment__in=few)
+    found = list(bonds.values_list(column, flat=True)[: MOST_PEOPLE + 1])
+    return bonds.values(column) if len(found) > MOST_PEOPLE else found
+
+
+def _in_units(units: QuerySet[Unit]) -> Q:
+    """The units that the access is for, and those where the person works who will have it. Two queries."""
+    where = Q(employment__in=keys_where_few(Employment.objects.filter(unit__in=units)))
     return where | Q(unit__in=list(units.values_list("pk", flat=True)))
 
 
@@ -209,7 +223,7 @@ FILTERS: dict[str, Callable[[Any], Q]] = {
 
 
 # --- The search ------------------------------------------------------------------------------------------------------
-def find(requests: QuerySet[AccessRequest], typed: str) -> tuple[QuerySet[AccessRequest], bool]:
+def find(requests: AccessRequestQuerySet, typed: str) -> tuple[AccessRequestQuerySet, bool]:
     """The requests that the words name, and whether more people fit a name or a matrícula than were looked at.
 
     A whole CPF, with or without punctuation; a protocol, its beginning or its end; or words, each of which must fit:
@@ -231,11 +245,8 @@ def find(requests: QuerySet[AccessRequest], typed: str) -> tuple[QuerySet[Access
         requests, too_many = requests.filter(wanted), too_many or has_more
     if not (called := [word for word in words if not HAS_A_DIGIT.search(word)]):
         return requests, too_many
-    people = User.objects.all()
-    for word in called:
-        people = people.filter(search_name__contains=f" {word}")
-    found = list(people.values_list("pk", flat=True)[: MOST_PEOPLE + 1])
-    return requests.filter(_about(found[:MOST_PEOPLE])), too_many or len(found) > MOST_PEOPLE
+    found, has_more = people_called(called)
+    return requests.filter(_about(found)), too_many or has_more
 
 
 def with_protocol(typed: str, column: str = "protocol") -> Q:
@@ -258,17 +269,35 @@ def _about(people: Any) -> Q:
     return Q(beneficiary__in=keys) | Q(requester__in=keys)
 
 
-def _numbered(word: str) -> tuple[Q, bool]:
-    """By the beginning of a matrícula or the number of a protocol, and whether more people have such a matrícula."""
+def people_called(words: list[str]) -> tuple[list[int], bool]:
+    """Keys of people in whose name a word begins with each of these, and whether there are more of them."""
+    people = User.objects.all()
+    for word in words:
+        people = people.filter(search_name__contains=f" {word}")
+    return _at_most(people.values_list("pk", flat=True))
+
+
+def bonds_numbered(word: str, column: str = "pk") -> tuple[list[int], bool]:
+    """Keys of the bonds, or their ``column``, whose matrícula begins so, and whether there are more of them."""
     begun = Q()
     for spelling in {word, word.upper()}:
         begun |= Q(matricula__gte=spelling, matricula__lt=spelling + LAST)
     bonds = Employment.objects.filter(begun).order_by("matricula", "pk")
-    found = list(bonds.values_list("pk", flat=True)[: MOST_PEOPLE + 1])
-    wanted = Q(employment__in=found[:MOST_PEOPLE])
+    return _at_most(bonds.values_list(column, flat=True))
+
+
+def _at_most(keys: QuerySet[Any, int]) -> tuple[list[int], bool]:
+    found = list(keys[: MOST_PEOPLE + 1])
+    return found[:MOST_PEOPLE], len(found) > MOST_PEOPLE
+
+
+def _numbered(word: str) -> tuple[Q, bool]:
+    """By the beginning of a matrícula or the number of a protocol, and whether more people have such a matrícula."""
+    found, has_more = bonds_numbered(word)
+    wanted = Q(employment__in=found)
     if NUMBER_OF_PROTOCOL.fullmatch(word):
         wanted |= Q(protocol__in=_protocols_that_end_in(f"-{word}"))
-    return wanted, len(found) > MOST_PEOPLE
+    return wanted, has_more
 
 
 # --- The way back ----------------------------------------------------------------------------------------------------
@@ -280,6 +309,18 @@ def list_url(request: HttpRequest) -> str:
     url = reverse("admin:requests_app_accessrequest_changelist")
     query = QueryDict(request.GET.get(KEPT, "")).urlencode()
     return f"{url}?{query}" if query else url
+
+
+def as_it_was_left(request: UserRequest) -> tuple[AccessRequestQuerySet, bool]:
+    """The requests that somebody is working through, and whether the list showed only a part of what there is.
+
+    Without a status that was chosen, in every status: what is decided next is not looked for by that.
+    """
+    left = QueryDict(request.GET.get(KEPT, ""))
+    found, _too_many = find(AccessRequest.objects.all(), left.get("q", ""))
+    panel = FilterForm(left, request.user, searching=True)
+    is_part = any(left.get(name, "").strip() for name in ("q", *panel.fields))
+    return panel.queryset(request, found), is_part
 
 
 def keeping(request: HttpRequest, url: str) -> str:

@@ -18,7 +18,7 @@ from accounts.http import UserRequest
 from accounts.models import User
 
 from .. import calendar, notices
-from ..models import OPEN, AccessRequest
+from ..models import OPEN, AccessRequest, AccessRequestQuerySet
 from . import attachments, bulk, decision, export, filters
 from .filters import ALL, FilterForm, find
 
@@ -132,7 +132,7 @@ class AccessRequestAdmin(DeskAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        found, too_many = find(queryset, search_term)
+        found, too_many = find(cast("AccessRequestQuerySet", queryset), search_term)
         if too_many:
             most = f"{filters.MOST_PEOPLE:,}".replace(",", ".")
             messages.warning(request, TOO_MANY_PEOPLE.format(most))

@@ -107,6 +107,21 @@ def test_the_keys_are_listed_on_the_page_and_can_be_switched_off_for_good(decide
     expect(button(page, "Aprovar")).to_be_focused()
 
 
+def test_a_note_is_kept_beside_a_reason_that_is_half_written(decider, page):
+    request = filed()
+    page.goto(screen(request))
+    page.get_by_label("Motivo", exact=True).fill("Falta o ato de")
+    page.get_by_label("Nova nota").fill("Liguei para a chefia.")
+    button(page, "Guardar nota").click()
+    expect(page.get_by_text("Nota guardada.")).to_be_visible()
+    expect(page.get_by_label("Motivo", exact=True)).to_have_value("Falta o ato de")
+    expect(page.get_by_label("Nova nota")).to_have_value("")
+    button(page, "Indeferir").click()
+    expect(page.get_by_text(f"Solicitação {request.protocol} indeferida.")).to_be_visible()
+    assert request.events.last().note == "Falta o ato de"
+    assert request.internal_notes.get().text == "Liguei para a chefia."
+
+
 def test_enter_in_a_field_decides_nothing(decider, page):
     request = filed(user_type=UserTypeFactory(system__credential="OPERATOR"))
     page.goto(screen(request))
@@ -253,6 +268,7 @@ def test_the_screen_is_good_for_everybody_and_for_a_telephone(decider, page):
     page.get_by_label("Modelo de motivo").select_option(index=1)
     assert faults_of(page) == []
     button(page, "Mostrar CPF, e-mail e nome civil").click()
+    page.get_by_label("Modelo de motivo").select_option(index=0)  # what was chosen came back with the page
     button(page, "Indeferir").click()
     button(page, "Registrar acesso").click()
     assert faults_of(page) == []

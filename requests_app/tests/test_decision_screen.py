@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
@@ -371,7 +372,7 @@ def test_the_staff_read_each_others_notes_in_their_order(client, decider):
     page = Page(client.get(screen(request)))
     notes = text_of(page.one("ol", class_="desk-notes"))
     assert notes.index("Bia Lista Primeira.") < notes.index(f"Ana Lista {NOTE}")
-    assert not page.one("form", action=screen(request, "anotar"))  # reads, and writes none
+    assert not page.one("button", formaction=screen(request, "anotar"))  # reads, and writes none
 
 
 @pytest.mark.parametrize("who", ["manager", "colleague", "requester", "nobody"])
@@ -494,6 +495,35 @@ def test_from_registering_the_way_leads_to_the_next_to_register_first(client, de
     assert decide(client, other, "COMPLETED", **ON).url == screen(waiting)
 
 
+@pytest.mark.parametrize(
+    "filters", ["sistema={0.user_type.system_id}", "q={0.beneficiary.name}", "situacao=PENDING&tipo={0.user_type_id}"]
+)
+def test_the_next_is_looked_for_in_the_list_as_it_was_left(client, decider, filters):
+    user_type, bond = UserTypeFactory(), EmploymentFactory(user__name="JUREMA DO PANTANAL")
+    unit_types = [user_type, user_type] if "q=" not in filters else [UserTypeFactory(), UserTypeFactory()]
+    first = filed(user_type=unit_types[0], bond=bond)
+    others = [filed(), filed()]
+    second = filed(user_type=unit_types[1], **({"bond": bond} if "q=" in filters else {}))
+    back = urlencode({"_changelist_filters": filters.format(first)})
+
+    onward = client.post(f"{screen(first, 'decidir')}?{back}", {"to": "REJECTED", "note": "motivo", **ON})
+    assert onward.url == f"{screen(second)}?{back}"
+    end = client.post(f"{screen(second, 'decidir')}?{back}", {"to": "REJECTED", "note": "motivo", **ON})
+    assert urlsplit(end.url).path == QUEUE
+    assert parse_qs(urlsplit(end.url).query) == parse_qs(filters.format(first))
+    assert said(client.get(end.url))[-1] == "Nenhuma outra solicitação desta lista aguarda a sua decisão."
+    assert {AccessRequest.objects.get(pk=request.pk).status for request in others} == {Status.PENDING}
+
+
+@pytest.mark.parametrize("filters", ["sistema=x&de=ontem&q=%00", "q=" + "9" * 400, "com=" + "9" * 400, "situacao=nada"])
+def test_a_way_back_that_makes_no_sense_finds_the_next_or_says_that_there_is_none(client, decider, filters):
+    request, _other = filed(), filed()
+    back = urlencode({"_changelist_filters": filters})
+    response = client.post(f"{screen(request, 'decidir')}?{back}", {"to": "REJECTED", "note": "motivo", **ON})
+    assert response.status_code == 302
+    assert client.get(response.url, follow=True).status_code == 200
+
+
 def test_the_desk_remembers_who_goes_on_to_the_next(client, decider):
     def ticked(request):
         [box] = Page(client.get(screen(request))).controls("opens_next")
@@ -513,6 +543,64 @@ def test_a_refused_decision_opens_nothing(client, decider):
     response = decide(client, request, "REJECTED", **ON)
     assert response.status_code == 200
     assert "checked" in dict(Page(response).controls("opens_next")[0].attributes)
+
+
+# --- What was typed, and another button pressed ----------------------------------------------------------------------
+HALF = {"note": "Falta o ato de", "login": "maria.souza", "password": "Capim dourado 88", "renew_password": "on"}
+
+
+def shown(page):
+    """What stands in the fields of the page, where there is something."""
+    return {name: page.value(name) for name in ("reason", "note", "text", "login", "password") if page.value(name)}
+
+
+@pytest.mark.parametrize("button", ["anotar", "despacho", "mostrar"])
+def test_a_reason_that_is_half_written_comes_back_with_the_page(client, decider, button):
+    reason = template()
+    sent = {**HALF, "reason": reason.pk, **({"text": "Liguei."} if button == "anotar" else {})}
+    request, other = filed(), filed()
+    response = client.post(screen(request, button), sent, follow=True)
+
+    wanted = {"reason": str(reason.pk), "note": HALF["note"]}
+    assert shown(Page(response)) == wanted
+    assert shown(Page(client.get(screen(request)))) == wanted  # another day, or after another page
+    assert shown(Page(client.get(screen(other)))) == {}
+    kept = str(dict(client.session))
+    assert HALF["login"] not in kept
+    assert HALF["password"] not in kept
+
+    decide(client, request, "REJECTED", note="Falta o ato de designação.")
+    request.refresh_from_db()
+    assert request.status == Status.REJECTED
+    assert shown(Page(client.get(screen(request)))) == {}
+
+
+def test_to_look_at_the_cpf_loses_no_reason(client, decider):
+    request = request_in(Status.APPROVED, user_type=UserTypeFactory(system__credential="OPERATOR"))
+    response = client.post(screen(request, "mostrar"), HALF | {"sends_own": "on"})
+    page = Page(response)
+    assert formatted(request.beneficiary.cpf) in page.text
+    assert page.value("note") == HALF["note"]
+    assert "checked" in dict(page.controls("sends_own")[0].attributes)
+
+
+def test_a_note_that_is_half_written_waits_until_it_is_kept(client, decider):
+    request = filed()
+    decide(client, request, "IN_REVIEW", text="Liguei, e")
+    assert Page(client.get(screen(request))).value("text").strip() == "Liguei, e"
+    refused = decide(client, request, "REJECTED", text="Liguei, e ninguém")
+    assert Page(refused).value("text").strip() == "Liguei, e ninguém"
+    annotate(client, request, "Liguei, e ninguém atendeu.")
+    assert not Page(client.get(screen(request))).value("text").strip()
+
+
+def test_of_five_requests_what_is_half_written_is_kept_and_no_more_than_the_field_takes(client, decider):
+    requests = [filed() for _ in range(7)]
+    for request in requests:
+        client.post(screen(request, "anotar"), {"text": "Nota.", "note": f"{request.pk}\0" + "é" * 5_000})
+    found = [bool(Page(client.get(screen(request))).value("note").strip()) for request in requests]
+    assert found == [False] * 2 + [True] * 5
+    assert len(str(dict(client.session))) < 5 * 2_100 + 1_000
 
 
 # --- Somebody else meanwhile -----------------------------------------------------------------------------------------
@@ -611,7 +699,7 @@ def test_who_registers_in_a_system_that_mails_its_own_credential_types_the_civil
     bond = EmploymentFactory(user__name=CIVIL, user__social_name="Joana Figueiró")
     request = filed(bond=bond, user_type=UserTypeFactory(system__credential="OWN"))
     workflow.move(request.pk, Status.APPROVED, by=decider)
-    assert Page(client.get(screen(request))).one("form", action=screen(request, "mostrar"))
+    assert Page(client.get(screen(request))).one("button", formaction=screen(request, "mostrar"))
 
     sheet = text_of(Page(client.post(screen(request, "mostrar"))).one("section", class_="desk-sheet"))
 
@@ -631,7 +719,7 @@ def test_the_civil_name_is_not_shown_where_nobody_is_to_be_registered(client, de
         workflow.move(request.pk, Status.REJECTED, by=decider, note="motivo")
     if state == "nobody's":
         client.force_login(manager())
-    assert not Page(client.get(screen(request))).one("form", action=screen(request, "mostrar"))
+    assert not Page(client.get(screen(request))).one("button", formaction=screen(request, "mostrar"))
 
     response = client.post(screen(request, "mostrar"), follow=True)
 
