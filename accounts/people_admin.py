@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -15,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 
 from . import cpf as cpf_rules
 from . import factors, mail_admin, removals, roles, roles_admin, security, sessions, situation, support
-from .desk import KeptAdmin, KeySelect, find_people
+from .desk import KeptAdmin, KeySelect, find_people, is_key
 from .http import UserRequest, wanted
 from .models import Employment, OutgoingMail, SecurityEvent, User
 from .support import Act
@@ -26,6 +27,34 @@ if TYPE_CHECKING:
 else:  # Django's classes take no parameters at run time
     EmploymentTable = admin.TabularInline
 
+
+@dataclass(frozen=True)
+class PersonList:
+    """A list that shows what there is of one person, if their key stands in its address (``pessoa``)."""
+
+    label: str
+    #: What somebody needs to see the list.
+    permission: str
+    view: str
+    #: What else the address has to say, for the list to leave nothing out.
+    query: dict[str, str] = field(default_factory=dict)
+
+    def link(self, person: User) -> tuple[str, str]:
+        return self.label, reverse(self.view, query={"pessoa": person.pk, **self.query})
+
+
+#: Other apps name their lists here; the person's page leads to them.
+LISTS: list[PersonList] = []
+#: Of somebody: what was changed by their page or by pages beside it. ``Histórico`` knows only what the forms changed.
+CHANGES = frozenset(
+    {
+        SecurityEvent.Kind.PERSON_CHANGED,
+        SecurityEvent.Kind.EMAIL_CHANGED,
+        SecurityEvent.Kind.ROLES_CHANGED,
+        SecurityEvent.Kind.ACCESS_OPENED,
+        SecurityEvent.Kind.ACCESS_CLOSED,
+    }
+)
 #: So many of a person's mails stand on their page; the rest is in the mail screen.
 MAILS_SHOWN = 10
 
@@ -147,7 +176,16 @@ class UserAdmin(KeptAdmin):
             "removal": removals.open_of(person),
             "may_remove": removals.may_remove(by, person),
             "may_change_roles": roles.may_change(by, person),
+            "lists": [one.link(person) for one in LISTS if by.has_perm(one.permission)],
         }
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What the admin keeps of changes, and the way to what the security events keep."""
+        was_changed = is_key(object_id) and SecurityEvent.objects.filter(user=int(object_id), kind__in=CHANGES).exists()
+        own = {"was_changed": was_changed, "person_key": object_id}
+        return super().history_view(request, object_id, {**own, **(extra_context or {})})
 
     # --- What it does -------------------------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:

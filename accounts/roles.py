@@ -19,6 +19,8 @@ ROLES_CHANGED = "roles_changed"
 PURPOSES: dict[str, str] = {}
 #: Permissions that nobody holds who says who holds them (four eyes); each app adds its own.
 DECIDES: set[str] = set()
+#: Groups that go with no other: who audits the others does nothing that is audited. Each app adds its own.
+ALONE: set[str] = set()
 
 NOT_YOURS = "Nada foi mudado: o perfil desta pessoa não é seu para mudar."
 CHANGED_MEANWHILE = (
@@ -29,6 +31,9 @@ NEEDS_STAFF = "Quem tem perfil usa a administração. Marque “Usa a administra
 NEEDS_A_GROUP = "Escolha ao menos um perfil, ou desmarque “Usa a administração”."
 NOT_BOTH = "“{0}” e “{1}” não ficam com a mesma pessoa: quem define os perfis não decide."
 NOT_AN_ADMINISTRATOR = "“{0}” não fica com um administrador do sistema: quem define os perfis não decide."
+
+
+ONLY_ALONE = "“{0}” não fica com outro perfil: quem confere o trabalho da equipe não o faz."
 
 
 class RefusedError(Exception):
@@ -63,6 +68,9 @@ def why_not(person: User, *, is_staff: bool, groups: Collection[Group]) -> str:
         return NEEDS_STAFF
     if is_staff and not groups and not person.is_superuser:
         return NEEDS_A_GROUP
+    alone = sorted(group.name for group in groups if group.name in ALONE)
+    if alone and len(groups) > 1:
+        return ONLY_ALONE.format(alone[0])
     deciders, choosers = _groups_with(DECIDES, groups), _groups_with({PERMISSION}, groups)
     if deciders and person.is_superuser:
         return NOT_AN_ADMINISTRATOR.format(deciders[0])

@@ -65,7 +65,7 @@ GROUPS = {
         auth=_may("view", "group"),
     ),
     "Auditoria": StaffGroup(
-        "Lê tudo e exporta a lista de solicitações. Não muda nada.",
+        "Lê tudo e exporta as listas de solicitações e de acessos. Não muda nada.",
         requests_app=(
             "export",
             # Who sees a request reads its history, notes, files and batches; who sees an access, its history.
@@ -85,6 +85,7 @@ def register_own() -> None:
     """Tell ``accounts``, which changes people's groups, what these are for and what nobody may do together."""
     roles.PURPOSES.update({name: group.purpose for name, group in GROUPS.items()})
     roles.DECIDES.add("requests_app.decide")
+    roles.ALONE.add("Auditoria")
 
 
 def keep_groups(*, using: str, **_kwargs: Any) -> None:

@@ -199,6 +199,8 @@ def test_the_administrator_of_groups_mends_nothing_else_of_a_person(client, chie
     [
         (("Administração", "Análise"), True, "“Administração” e “Análise” não ficam com a mesma pessoa"),
         (("Administração", "Análise", "Gestão"), True, "“Administração” e “Análise” não ficam com a mesma pessoa"),
+        (("Auditoria", "Análise"), True, "“Auditoria” não fica com outro perfil"),
+        (("Auditoria", "Gestão", "Administração"), True, "“Auditoria” não fica com outro perfil"),
         (("Análise",), False, "Quem tem perfil usa a administração."),
         ((), True, "Escolha ao menos um perfil"),
     ],

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import cpf as cpf_rules
-from accounts.desk import words_of
+from accounts.desk import is_key, words_of
 from accounts.http import UserRequest
 from accounts.models import Employment, Unit, User
 from accounts.search import LAST
@@ -79,11 +79,68 @@ class DayField(forms.DateField):
         )
 
 
-class FilterForm(forms.Form):
-    """The panel. Its fields are called as they stand in the address; what makes no sense there is left aside.
+class Panel(forms.Form):
+    """Its fields are called as they stand in the address; what makes no sense there is left aside, and told.
 
     It takes the place of the admin's own filters (``ChangeList.filter_specs``).
     """
+
+    EMPTY_PERIOD: str
+    #: Where the person's own page leads to. Nobody chooses among all people here: it stands there only if it is set.
+    pessoa = ChoiceField("Pessoa", "Todas")
+
+    def __init__(self, address: QueryDict) -> None:
+        super().__init__(address, auto_id="filtro-%s", label_suffix="", use_required_attribute=False)
+        for name, choices in {**self._choices(), "pessoa": _person_with(address.get("pessoa", ""))}.items():
+            self.fields[name].offer(*choices)  # type: ignore[attr-defined]  # each of these is a ChoiceField
+        if not address.get("pessoa"):
+            del self.fields["pessoa"]
+        self.full_clean()
+
+    def _choices(self) -> dict[str, list[Any]]:
+        """What may be chosen, for each field that is a list."""
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        chosen = self.cleaned_data
+        if chosen.get("de") and chosen.get("ate") and chosen["de"] > chosen["ate"]:
+            self.add_error(None, self.EMPTY_PERIOD)
+        return chosen
+
+    @property
+    def in_use(self) -> list[str]:
+        """What was chosen, in words, such as ``Sistema: SIEL``."""
+        return [
+            f"{self.fields[name].label}: {self._word_for(name)}" for name in self.fields if self.cleaned_data.get(name)
+        ]
+
+    def _word_for(self, name: str) -> str:
+        value = self.cleaned_data[name]
+        if isinstance(value, date):
+            return f"{value:%d/%m/%Y}"
+        field = self.fields[name]
+        return field.words[value] if isinstance(field, ChoiceField) else ""
+
+    @property
+    def has_something_to_say(self) -> bool:
+        """Whether somebody chose something, or chose wrongly; else it may be folded where there is little room."""
+        return bool(self.errors or self.in_use)
+
+    # --- What ``ChangeList`` asks of a filter -------------------------------------------------------------------------
+    def expected_parameters(self) -> list[str]:
+        return [*self.fields]
+
+
+def _person_with(key: str) -> list[tuple[str, str]]:
+    """Whom the address names by their key, to be offered as the one choice."""
+    person = User.objects.filter(pk=key).first() if is_key(key) else None
+    return [(key, person.display_name)] if person else []
+
+
+class FilterForm(Panel):
+    """The panel of the list of requests."""
+
+    EMPTY_PERIOD = "A primeira data do período é depois da última: nenhuma solicitação está entre elas."
 
     situacao = ChoiceField("Situação", "")
     sistema = ChoiceField("Sistema", "Todos")
@@ -99,13 +156,11 @@ class FilterForm(forms.Form):
     def __init__(self, address: QueryDict, user: User, *, searching: bool) -> None:
         """``searching``: something is looked for. Then it is looked for everywhere, unless the address says where."""
         address = address.copy()
+        self.opens_on = ALL if searching else WAITS
         if not address.get("situacao"):
-            address["situacao"] = ALL if searching else WAITS
-        super().__init__(address, auto_id="filtro-%s", label_suffix="", use_required_attribute=False)
+            address["situacao"] = self.opens_on
         self.user = user
-        for name, choices in self._choices().items():
-            self.fields[name].offer(*choices)  # type: ignore[attr-defined]  # each of these is a ChoiceField
-        self.full_clean()
+        super().__init__(address)
 
     def _choices(self) -> dict[str, list[Any]]:
         """What may be chosen. Four queries."""
@@ -130,12 +185,6 @@ class FilterForm(forms.Form):
         held = AccessRequest.objects.filter(status=Status.IN_REVIEW).values("holder")
         return User.objects.filter(pk__in=held).exclude(pk=self.user.pk).order_by("search_name")
 
-    def clean(self) -> dict[str, Any]:
-        chosen = self.cleaned_data
-        if chosen.get("de") and chosen.get("ate") and chosen["de"] > chosen["ate"]:
-            self.add_error(None, "A primeira data do período é depois da última: nenhuma solicitação está entre elas.")
-        return chosen
-
     @property
     def situation(self) -> str:
         """What the list shows, also where the address says nothing of use."""
@@ -147,22 +196,10 @@ class FilterForm(forms.Form):
         return self.situation in {WAITS, *OPEN}
 
     @property
-    def in_use(self) -> list[str]:
-        """What was chosen, in words, such as ``Sistema: SIEL``."""
-        return [
-            f"{self.fields[name].label}: {self._word_for(name)}" for name in self.fields if self.cleaned_data.get(name)
-        ]
-
-    def _word_for(self, name: str) -> str:
-        value = self.cleaned_data[name]
-        if isinstance(value, date):
-            return f"{value:%d/%m/%Y}"
-        field = self.fields[name]
-        return field.words[value] if isinstance(field, ChoiceField) else ""
-
-    # --- What ``ChangeList`` asks of a filter -------------------------------------------------------------------------
-    def expected_parameters(self) -> list[str]:
-        return [*self.fields]
+    def has_something_to_say(self) -> bool:
+        """What the list opens on is no choice."""
+        chosen = {name for name, value in self.cleaned_data.items() if value} - {"situacao"}
+        return bool(self.errors or chosen or self.situation != self.opens_on)
 
     def queryset(self, request: HttpRequest, requests: AccessRequestQuerySet) -> AccessRequestQuerySet:
         """All that was chosen, together."""
@@ -217,6 +254,7 @@ FILTERS: dict[str, Callable[[Any], Q]] = {
     "comarca": lambda name: _in_units(Unit.objects.filter(comarca=name)),
     "unidade": lambda key: _in_units(Unit.objects.filter(pk=int(key))),
     "idade": _of_age,
+    "pessoa": lambda key: _about([int(key)]),
     "de": lambda day: Q(created_at__gte=calendar.begin_of(day)),
     "ate": lambda day: Q(created_at__lt=calendar.begin_of(day + timedelta(days=1))),
 }

@@ -36,6 +36,8 @@ class Sheet:
     bonds: list[Employment]
     ended_bonds: list[Employment]
     grants: list[AccessGrant]
+    #: What this request gave, whatever became of it.
+    given: AccessGrant | None
     #: Those that go on first, then the newest.
     requests: list[Earlier]
     has_more: bool
@@ -53,6 +55,7 @@ def of(request: AccessRequest, *, all_requests: bool = False) -> Sheet:
         bonds=[bond for bond in bonds if bond not in ended],
         ended_bonds=ended,
         grants=list(person.grants.live().select_related("user_type__system", "unit")),
+        given=AccessGrant.objects.filter(request=request).first(),
         requests=requests[:most],
         has_more=len(requests) > most,
         namesakes=namesakes_of(person),

@@ -9,7 +9,7 @@ from .catalogue import (
     UserType,
 )
 from .desk import LARGEST_FILE, MOST_AT_ONCE, MOST_FILES, Attachment, Batch, BatchOutcome, Holiday
-from .grants import LIVE_GRANT, AccessGrant, GrantEvent, GrantStatus, TypedCredential
+from .grants import LIVE_GRANT, NOT_DELIVERED, AccessGrant, GrantEvent, GrantStatus, TypedCredential
 from .requests import (
     ALREADY_ASKED,
     DECIDED,
@@ -31,6 +31,7 @@ __all__ = [
     "LIVE_GRANT",
     "MOST_AT_ONCE",
     "MOST_FILES",
+    "NOT_DELIVERED",
     "NOT_YOUR_OWN",
     "OPEN",
     "WAITING",

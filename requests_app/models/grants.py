@@ -72,6 +72,7 @@ class AccessGrant(models.Model):
             ),
         )
         indexes = (
+            models.Index(name="access_grant_since", fields=("granted_at",)),
             models.Index(name="access_grant_to_revoke", fields=("id",), condition=Q(status=GrantStatus.TO_REVOKE)),
             models.Index(
                 name="access_grant_with_an_end",
@@ -82,6 +83,18 @@ class AccessGrant(models.Model):
 
     def __str__(self) -> str:
         return f"acesso {self.pk}"
+
+
+#: What a move is called where it is not called as what it leads to.
+MOVED: dict[tuple[str, str], str] = {
+    (GrantStatus.ACTIVE, GrantStatus.TO_REVOKE): "Fim pedido",
+    (GrantStatus.SUSPENDED, GrantStatus.TO_REVOKE): "Fim pedido",
+    (GrantStatus.TO_REVOKE, GrantStatus.ACTIVE): "Mantido",
+    (GrantStatus.TO_REVOKE, GrantStatus.SUSPENDED): "Mantido suspenso",
+    (GrantStatus.SUSPENDED, GrantStatus.ACTIVE): "Retomado",
+}
+#: Why a mail about an access was made anew ("Tentar de novo").
+NOT_DELIVERED = "O e-mail anterior não foi entregue."
 
 
 class GrantEvent(models.Model):
@@ -110,6 +123,21 @@ class GrantEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grant_id}: {self.from_status} > {self.to_status}"
+
+    @property
+    def what(self) -> str:
+        """What happened. The status alone does not tell it: new credentials and new ends leave it as it was.
+
+        No query, if access and typed credential are selected with the step.
+        """
+        sent_again = self.note == NOT_DELIVERED
+        if not self.from_status and not sent_again:
+            return "Concedido" if self.grant.request_id else "Trazido de antes do portal"
+        if self.from_status in {"", self.to_status}:
+            if self.provisional_password_id is not None or hasattr(self, "typed_credential"):
+                return "Credencial reemitida"
+            return "E-mail enviado de novo" if sent_again else "Novo prazo"
+        return MOVED.get((self.from_status, self.to_status), self.get_to_status_display())
 
 
 class TypedCredential(models.Model):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 
@@ -27,6 +28,8 @@ class Status(models.TextChoices):
 OPEN = (Status.PENDING, Status.IN_REVIEW, Status.RETURNED, Status.APPROVED)
 WAITING = (Status.PENDING, Status.IN_REVIEW)
 DECIDED = (Status.APPROVED, Status.COMPLETED, Status.REJECTED)
+#: Where a correction puts a request back into the queue from.
+SENT_BACK = (Status.RETURNED, Status.EXPIRED)
 
 
 class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
@@ -203,6 +206,22 @@ class ProtocolCounter(models.Model):
         return f"{self.year}: {self.last}"
 
 
+class RequestEventQuerySet(models.QuerySet["RequestEvent"]):
+    def coming_back(self) -> RequestEventQuerySet:
+        """Those by which a request comes back into the queue."""
+        return self.filter(from_status__in=SENT_BACK, to_status=Status.PENDING)
+
+    def with_people(self) -> RequestEventQuerySet:
+        """With what ``changes`` needs to call people as they are called now: their social names. No query more."""
+        return self.annotate(was_social=_social_name("changes__0__1"), now_social=_social_name("changes__0__2"))
+
+
+def _social_name(place: str) -> Subquery:
+    """Of the person at a place of ``changes``; null where there is none."""
+    key = Cast(OuterRef(f"{place}__person"), models.BigIntegerField())
+    return Subquery(User.objects.filter(pk=key).values("social_name")[:1])
+
+
 class RequestEvent(models.Model):
     """The history of a request. Append-only: the database refuses anything else."""
 
@@ -213,7 +232,12 @@ class RequestEvent(models.Model):
     note = models.TextField("motivo", blank=True)
     #: The text that the reason was taken from, for the numbers.
     reason = models.ForeignKey(ReasonTemplate, models.PROTECT, null=True, related_name="+", verbose_name="modelo")
+    #: What a correction changed: [[label, before, after], …], in words (``requests_app.corrections``). The person whom
+    #: it is for comes first, by key: what they are called may change.
+    changes = models.JSONField("mudanças", default=list, db_default=[])
     at = models.DateTimeField("quando", default=timezone.now)
+
+    objects = RequestEventQuerySet.as_manager()
 
     class Meta:
         verbose_name = "andamento"
@@ -233,6 +257,16 @@ class RequestEvent(models.Model):
     @property
     def actor_name(self) -> str:
         return self.actor.display_name if self.actor else "Automático"
+
+    @property
+    def what(self) -> str:
+        """What happened, where the status alone would not tell it."""
+        if not self.from_status:
+            return "Pedido enviado"
+        if self.to_status != Status.PENDING or self.from_status not in SENT_BACK:
+            return self.get_to_status_display()
+        done = "Corrigida" if self.changes else "Reenviada"
+        return f"{done} por quem {'pediu' if self.actor_id == self.request.requester_id else 'terá o acesso'}"
 
 
 class InternalNote(models.Model):

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.db import connection, transaction
 from django.templatetags.static import static
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -19,6 +19,7 @@ from accounts import housekeeping, outbox, privacy
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword
 from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory
 from requests_app import workflow
+from requests_app.admin import filters
 from requests_app.models import AccessGrant, GrantEvent, GrantStatus, Status, TypedCredential
 from requests_app.workflow import GrantRole, MoveRefusedError, Typed, move_grant
 
@@ -566,8 +567,8 @@ def test_a_button_moves_the_access_and_says_so(client, decider, status, to, said
         ({"to": "REVOKED", "note": "a" * 2001}, 200, "2000"),
         ({"to": "REVOKED", "note": "a\0b"}, 200, "Caracteres nulos"),
         ({"to": "ACTIVE", "note": "motivo"}, 409, "está “Ativo” e não pode passar para “Ativo”"),
-        ({"to": "EXPIRED", "note": "motivo"}, 200, "EXPIRED não é uma das escolhas disponíveis"),
-        ({"to": "TO_REVOKE", "note": "motivo"}, 200, "TO_REVOKE não é uma das escolhas disponíveis"),
+        ({"to": "EXPIRED", "note": "motivo"}, 200, "Esta opção não está disponível"),
+        ({"to": "TO_REVOKE", "note": "motivo"}, 200, "Esta opção não está disponível"),
         ({"to": "", "note": "motivo"}, 200, "A página foi alterada."),
         ({"note": "motivo"}, 200, "A página foi alterada."),
         ({"to": "REVOKED", "note": "motivo", "seen": "abc"}, 409, "A página foi alterada."),
@@ -753,7 +754,7 @@ def test_accesses_are_found_by_cpf_and_protocol(client, three):
 
 
 @pytest.mark.parametrize(
-    ("filters", "found"),
+    ("chosen", "found"),
     [
         ({"status__exact": "TO_REVOKE"}, {"Maria Paz"}),
         ({"status__exact": "live"}, {"João D'Ávila", "Maria Paz"}),
@@ -767,8 +768,8 @@ def test_accesses_are_found_by_cpf_and_protocol(client, three):
         ({"tipo": "٣"}, {"João D'Ávila", "Maria Paz", "José Conceição"}),
     ],
 )
-def test_the_list_is_narrowed_and_nonsense_narrows_nothing(client, three, filters, found):
-    response = client.get(GRANTS, filters)
+def test_the_list_is_narrowed_and_nonsense_narrows_nothing(client, three, chosen, found):
+    response = client.get(GRANTS, chosen)
     assert response.status_code == 200
     assert set(listed(response)) == found
 
@@ -790,6 +791,75 @@ def test_the_list_is_narrowed_by_system_user_type_and_unit(client, three):
     assert set(listed(client.get(GRANTS, {"unidade": unit}))) == {"João D'Ávila", "Maria Paz"}
 
 
+def test_a_comarca_where_many_work_is_found_as_one_where_few_do(client, three, monkeypatch):
+    for most in (1000, 0):
+        monkeypatch.setattr(filters, "MOST_PEOPLE", most)
+        assert set(listed(client.get(GRANTS, {"comarca": "Dourados"}))) == {"João D'Ávila", "Maria Paz"}
+
+
+def test_a_bond_that_is_over_and_people_who_cannot_sign_in_put_no_access_into_a_unit(client, three):
+    unit = three["Maria Paz"].unit
+    former = EmploymentFactory(unit=unit, started_on=date(2020, 1, 1), ended_on=date(2021, 1, 1))
+    for bond in (former, EmploymentFactory(unit=unit, user__is_active=False)):
+        grant_in(ACTIVE, bond=bond)
+    assert set(listed(client.get(GRANTS, {"unidade": unit.pk}))) == {"João D'Ávila", "Maria Paz"}
+
+
+@pytest.mark.parametrize(("typed", "least"), [("maria silva", 1), ("7100", 1), ("maria 7100", 0)])
+def test_a_name_or_a_matricula_that_too_many_have_is_told(client, decider, monkeypatch, typed, least):
+    for number in range(2):
+        grant_in(ACTIVE, bond=EmploymentFactory(user__name="MARIA DA SILVA", matricula=f"7100{number}"))
+    for most, is_told in ((1, True), (2, False)):
+        monkeypatch.setattr(filters, "MOST_PEOPLE", most)
+        response = client.get(GRANTS, {"q": typed})
+        assert least <= len(listed(response)) <= most
+        assert ("A lista só mostra acessos de 1 delas. Digite mais do nome" in Page(response).text) is is_told
+    assert len(listed(response)) == 2
+
+
+def test_somebody_with_several_matriculas_is_found_once_by_any_of_them(client, three):
+    grant = three["João D'Ávila"]
+    EmploymentFactory(user=grant.user, matricula="71009", ended_on=date(2021, 1, 1), started_on=date(2020, 1, 1))
+    assert listed(client.get(GRANTS, {"q": "71009"})) == ["João D'Ávila"]
+    assert listed(client.get(GRANTS, {"q": "71001 71009 joao"})) == ["João D'Ávila"]
+    assert listed(client.get(GRANTS, {"q": "7100 joao"})) == ["João D'Ávila"]
+    assert listed(client.get(GRANTS, {"q": "71002 joao"})) == []
+
+
+def plans_of(captured):
+    """How PostgreSQL answers each of these, where it reads no whole table that it need not."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plans = {}
+        for query in captured:
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plans[query["sql"]] = "\n".join(line for (line,) in cursor.fetchall())
+        return plans
+
+
+@pytest.mark.skipif("postgresql" not in connection.vendor, reason="it is PostgreSQL that is asked for its plan")
+def test_the_accesses_of_a_unit_are_counted_by_the_index_of_units_and_that_of_people(client, three):
+    with CaptureQueriesContext(connection) as captured:
+        client.get(GRANTS, {"unidade": three["Maria Paz"].unit_id})
+    [plan] = plans_of([one for one in captured if one["sql"].startswith("SELECT COUNT")]).values()
+    assert "BitmapOr" in plan
+    for column in ("unit_id", "user_id"):
+        assert f"Bitmap Index Scan on requests_app_accessgrant_{column}" in plan
+
+
+@pytest.mark.skipif("postgresql" not in connection.vendor, reason="it is PostgreSQL that is asked for its plan")
+@pytest.mark.parametrize(
+    ("typed", "index"), [("joao", "accounts_user_search_name_words"), ("7100", "accounts_employment_matricula")]
+)
+def test_a_name_and_a_matricula_are_each_looked_up_by_their_index(client, three, typed, index):
+    with CaptureQueriesContext(connection) as captured:
+        client.get(GRANTS, {"q": typed})
+    asked = [one for one in captured if " LIKE " in one["sql"] or '"matricula" >=' in one["sql"]]
+    [plan] = plans_of(asked).values()
+    assert index in plan
+    assert "Index Cond" in plan
+
+
 def test_the_way_back_leads_to_the_list_as_it_was_left(client, three):
     kept = "_changelist_filters=status__exact%3DTO_REVOKE%26comarca%3DDourados"
     page = Page(client.get(f"{screen(three['Maria Paz'])}?{kept}"))
@@ -806,9 +876,9 @@ def queries_of(client, address):
     return len(captured)
 
 
-def many(count):
+def many(count, **bond):
     user_types = [UserTypeFactory() for _ in range(3)]
-    bonds = [EmploymentFactory() for _ in range(20)]
+    bonds = [EmploymentFactory(user__name="MARIA", matricula=f"71-{count}-{one}", **bond) for one in range(20)]
     AccessGrant.objects.bulk_create(
         AccessGrant(user=bond.user, user_type=user_type, unit=unit)
         for bond, user_type, unit in itertools.islice(
@@ -817,14 +887,20 @@ def many(count):
     )
 
 
-def test_300_accesses_cost_as_many_queries_as_one_and_three(client, decider):
-    grant_in(ACTIVE, user_type=UserTypeFactory())
-    with_one = queries_of(client, GRANTS)
-    many(2)
-    with_three = queries_of(client, GRANTS)
-    many(297)
+@pytest.mark.parametrize(
+    "query", ["", "?comarca=Dourados", "?comarca=Dourados&unidade={unit}", "?q=maria", "?q=71", "?q=maria+71"]
+)
+def test_300_accesses_cost_as_many_queries_as_one_and_three(client, decider, query):
+    unit = UnitFactory(comarca="Dourados")
+    first = EmploymentFactory(unit=unit, user__name="MARIA", matricula="7101")
+    grant_in(ACTIVE, bond=first, user_type=UserTypeFactory())
+    address = GRANTS + query.format(unit=unit.pk)
+    with_one = queries_of(client, address)
+    many(2, unit=unit)
+    with_three = queries_of(client, address)
+    many(297, unit=unit)
     assert AccessGrant.objects.count() == 300
-    assert (with_three, queries_of(client, GRANTS)) == (with_one, with_one)
+    assert (with_three, queries_of(client, address)) == (with_one, with_one)
 
 
 def test_a_long_history_costs_as_many_queries_as_a_short_one(client, decider):

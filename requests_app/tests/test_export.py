@@ -17,7 +17,7 @@ from accounts.cpf import formatted, masked
 from accounts.models import SecurityEvent
 from accounts.tests.factories import EmploymentFactory, UserFactory
 from requests_app import workflow
-from requests_app.admin import export, filters
+from requests_app.admin import export, filters, list_file
 from requests_app.models import AccessRequest, Status
 
 from .factories import UserTypeFactory, analyst, request_in, superuser, unsaved_request
@@ -55,7 +55,9 @@ def exported(client, query=""):
     response = client.post(EXPORT + query)
     assert response.status_code == 200
     header, *rows, last = rows_of(body(response).decode("utf-8-sig"))
-    assert last == ["Fim do arquivo", "1 solicitação" if len(rows) == 1 else f"{len(rows)} solicitações"]
+    assert last[:2] == ["Fim do arquivo", "1 solicitação" if len(rows) == 1 else f"{len(rows)} solicitações"]
+    assert len(last) == len(header)
+    assert not any(last[2:])
     return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
@@ -99,7 +101,7 @@ def test_each_request_stands_there_as_the_list_shows_it_and_no_whole_cpf_or_addr
         "Unidade do acesso": "",
         "Para quem": "Mário Social",
         "CPF": masked(bond.user.cpf),
-        "Matrícula": "081135",
+        "Matrícula": "'081135",
         "Cargo": "Analista Judiciário",
         "Lotação": str(bond.unit),
         "Quem pediu": "Quem Pede",
@@ -152,6 +154,21 @@ def test_fault_21_separators_quotes_and_line_breaks_stay_inside_their_cell(clien
     assert (row["Para quem"], row["Cargo"]) == (text, f"fim{text}")
 
 
+@pytest.mark.parametrize(
+    ("number", "cell"),
+    [
+        *[("081135", "'081135"), ("0", "0"), ("00", "'00"), ("81135", "81135"), ("081135-1", "081135-1")],
+        *[("1" * 15, "1" * 15), ("1" * 16, f"'{'1' * 16}"), ("0x12", "0x12"), ("", ""), ("12E5", "'12E5")],
+    ],
+)
+def test_a_number_that_a_spreadsheet_would_cut_down_begins_with_an_apostrophe(client, exporter, number, cell):
+    request = filed()
+    AccessRequest.objects.update(beneficiary_matricula=number[:10], beneficiary_cargo=number)
+    row = exported(client)[request.protocol]
+    assert row["Cargo"] == cell
+    assert len(number) > 10 or row["Matrícula"] == cell
+
+
 def test_no_cell_of_any_row_begins_as_a_formula(client, exporter):
     for _ in range(3):
         filed()
@@ -165,18 +182,21 @@ def test_an_empty_list_is_a_header_and_the_last_line(client, exporter):
 
 
 def test_many_rows_come_whole_and_in_order_piece_by_piece(client, exporter, monkeypatch):
-    monkeypatch.setattr(export, "CHUNK", 2)
+    monkeypatch.setattr(list_file, "CHUNK", 2)
     requests = [request_in(Status.PENDING) for _ in range(5)]
+    response = client.post(EXPORT)
+    pieces, asked = [], []
     with CaptureQueriesContext(connection) as queries:
-        response = client.post(EXPORT)
-    before = len(queries)
-    with CaptureQueriesContext(connection) as queries:
-        header, *rows, last = rows_of(body(response).decode("utf-8-sig"))
-    assert [row[0] for row in rows] == [request.protocol for request in requests]
-    assert last == ["Fim do arquivo", "5 solicitações"]
+        for piece in response.streaming_content:
+            pieces.append(rows_of(piece.decode("utf-8-sig")))
+            asked.append(len(queries))
+    [header], *chunks, [last] = pieces
+    assert [[row[0] for row in chunk] for chunk in chunks] == [
+        [request.protocol for request in requests[start : start + 2]] for start in (0, 2, 4)
+    ]
+    assert last[:2] == ["Fim do arquivo", "5 solicitações"]
     assert header[0] == "Protocolo"
-    assert len(queries) == 4  # three pieces, and the look for a fourth
-    assert before
+    assert asked == [0, 1, 2, 3, 4]  # none is read before the piece before it was taken; the last looks for more
 
 
 def test_three_rows_cost_as_many_queries_as_one(client, exporter):
@@ -192,7 +212,7 @@ def test_three_rows_cost_as_many_queries_as_one(client, exporter):
 
 
 def test_a_file_that_breaks_off_says_so_and_has_no_last_line(client, exporter, monkeypatch, caplog):
-    monkeypatch.setattr(export, "CHUNK", 2)
+    monkeypatch.setattr(list_file, "CHUNK", 2)
     for _ in range(3):
         request_in(Status.PENDING)
     took = []
@@ -203,14 +223,14 @@ def test_a_file_that_breaks_off_says_so_and_has_no_last_line(client, exporter, m
             raise RuntimeError
         return row["protocol"]
 
-    monkeypatch.setattr(export, "COLUMNS", (("Protocolo", cell_or_fault),))
+    monkeypatch.setattr(export.RequestFile, "columns", (("Protocolo", cell_or_fault),))
     pieces = []
     with pytest.raises(RuntimeError):
         pieces.extend(client.post(EXPORT).streaming_content)
     rows = rows_of(b"".join(pieces).decode("utf-8-sig"))
     assert rows[-1] == ["ARQUIVO INCOMPLETO: houve um erro. Exporte de novo."]
     assert not any("Fim do arquivo" in cell for row in rows for cell in row)
-    assert "An export broke off after 2 requests" in caplog.text
+    assert "An export broke off after 2 rows" in caplog.text
 
 
 # --- The same list ---------------------------------------------------------------------------------------------------
