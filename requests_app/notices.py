@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db.models import Q
@@ -14,8 +14,9 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.desk import moment
 from accounts.masking import masked_address
-from accounts.models import MailStatus, OutgoingMail
+from accounts.models import MailStatus, OutgoingMail, User
 
+from .corrections import Change, on_the_desk, told_to
 from .emails import ABOUT_ACCESS, CREDENTIAL, GRANT_LABELS, GRANTED, LABELS, TYPED
 from .models import AccessGrant, AccessRequest, GrantEvent, RequestEvent, Status
 
@@ -49,6 +50,14 @@ class Notice:
         return self.mail.status == MailStatus.FAILED
 
     @property
+    def outcome(self) -> str:
+        """For the staff, in a few words."""
+        if self.mail.status == MailStatus.SUPERSEDED:
+            return f"não enviado: {self.mail.error}"
+        when = f" em {moment(self.mail.sent_at)}" if self.mail.status == MailStatus.SENT and self.mail.sent_at else ""
+        return f"{self.mail.get_status_display().lower()}{when}"
+
+    @property
     def sentence(self) -> str:
         """For requester and beneficiary."""
         called = CALLED.get(self.mail.kind, "E-mail")
@@ -72,6 +81,12 @@ class Step:
 
     event: RequestEvent | GrantEvent
     notices: list[Notice]
+    #: What a correction changed, as far as the reader may know it.
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def what(self) -> str:
+        return self.event.what
 
 
 #: All mails about steps of an access. The pages of requests have those that say how to get in, and no others.
@@ -92,9 +107,12 @@ def by_protocol(typed: str) -> Q | None:
     return about([*events], [*grant_events])
 
 
-def steps_of(request: AccessRequest) -> list[Step]:
-    """The history of a request; the mails about its access stand where it was completed. Three queries."""
-    events = list(request.events.select_related("actor"))
+def steps_of(request: AccessRequest, *, reader: User | None = None) -> list[Step]:
+    """The history of a request; the mails about its access stand where it was completed. Three queries.
+
+    ``reader``: who asked, or has the access by it; None for the staff.
+    """
+    events = list(request.events.with_people().select_related("actor"))
     grant_events = GrantEvent.objects.filter(grant__request=request).values_list("pk", flat=True)
     keys = [event.pk for event in events]
     completed = next((event.pk for event in events if event.to_status == Status.COMPLETED), None)
@@ -109,19 +127,29 @@ def steps_of(request: AccessRequest) -> list[Step]:
             notices[mail.object_id].append(Notice(mail, "", address))
         else:
             notices[completed].append(Notice(mail, mail.recipient.display_name, ""))
-    return [Step(event, notices[event.pk]) for event in events]
+    return [
+        Step(
+            event,
+            notices[event.pk],
+            on_the_desk(event) if reader is None else told_to(reader, event),
+        )
+        for event in events
+    ]
 
 
 def grant_steps_of(grant: AccessGrant) -> list[Step]:
-    """The history of an access, with its mails. Two queries."""
-    events = list(grant.events.select_related("actor"))
+    """The history of an access, with its mails and those that were withdrawn before they went out. Two queries."""
+    events = list(grant.events.select_related("actor", "typed_credential"))
     notices = defaultdict(list)
-    for mail in _told(about([], [event.pk for event in events])):
+    for mail in _told(about([], [event.pk for event in events]), with_unsent=True):
         notices[mail.object_id].append(Notice(mail, mail.recipient.display_name, ""))
     return [Step(event, notices[event.pk]) for event in events]
 
 
-def _told(wanted: Q) -> list[OutgoingMail]:
-    """Of a mail that was replaced, the one in its place tells."""
-    mails = OutgoingMail.objects.filter(wanted).exclude(status=MailStatus.SUPERSEDED)
+def _told(wanted: Q, *, with_unsent: bool = False) -> list[OutgoingMail]:
+    """Of a mail that was replaced, the one in its place tells; ``with_unsent``, also that it never went out."""
+    replaced = (
+        Q(status=MailStatus.SUPERSEDED, sent_at__isnull=False) if with_unsent else Q(status=MailStatus.SUPERSEDED)
+    )
+    mails = OutgoingMail.objects.filter(wanted).exclude(replaced)
     return list(mails.select_related("recipient").order_by("pk"))

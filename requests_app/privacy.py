@@ -7,6 +7,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from accounts.models import User
 from accounts.privacy import LEFT_OUT, Section, Value, register
 
+from . import corrections
 from .models import AccessRequest, GrantEvent, GrantStatus, RequestEvent
 
 STAFF_ACT = "Ato da equipe sobre o pedido de outra pessoa: está no andamento daquele pedido."
@@ -38,7 +39,15 @@ def _request_row(request: AccessRequest) -> tuple[Value, ...]:
 
 def _steps_of(user: User) -> QuerySet[RequestEvent]:
     mine = Q(request__requester=user) | Q(request__beneficiary=user)
-    return RequestEvent.objects.filter(mine).select_related("request", "actor").order_by("-pk")
+    may_read = ExpressionWrapper(Q(request__requester=user) | Q(actor=user), output_field=BooleanField())
+    steps = RequestEvent.objects.filter(mine).with_people().annotate(may_read_changes=may_read)
+    return steps.select_related("request", "actor").order_by("-pk")
+
+
+def _changes_of(step: RequestEvent) -> str | None:
+    """As on the request's page (``corrections.told_to``)."""
+    changes = corrections.in_full(step) if vars(step)["may_read_changes"] else []
+    return "\n".join(str(change) for change in changes) or None
 
 
 def _grant_steps_of(user: User) -> QuerySet[GrantEvent]:
@@ -89,7 +98,14 @@ def register_own() -> None:
         "andamentos",
         Section(
             "Andamento das minhas solicitações",
-            {"protocolo": "Protocolo", "quando": "Quando", "situacao": "Situação", "por": "Quem", "motivo": "Motivo"},
+            {
+                "protocolo": "Protocolo",
+                "quando": "Quando",
+                "situacao": "Situação",
+                "por": "Quem",
+                "motivo": "Motivo",
+                "mudancas": "O que foi corrigido",
+            },
             rows=_steps_of,
             row=lambda step: (
                 step.request.protocol,
@@ -97,8 +113,11 @@ def register_own() -> None:
                 step.get_to_status_display(),
                 step.actor_name,
                 step.note or None,
+                _changes_of(step),
             ),
             covers=frozenset(),
+            only_in_file=frozenset({"mudancas"}),
+            note="O que foi corrigido está na página de cada solicitação e no arquivo.",
         ),
     )
     register(
@@ -138,6 +157,7 @@ def register_own() -> None:
                 "login": "Login no outro sistema",
                 "motivo": "Motivo",
                 "sistema": "Sistema",
+                "o_que_houve": "O que houve",
             },
             rows=_grant_steps_of,
             row=lambda step: (
@@ -147,6 +167,7 @@ def register_own() -> None:
                 _login_typed(step),
                 step.note or None,
                 step.grant.user_type.system.name,
+                step.what,
             ),
             covers=frozenset(),
             note="A primeira senha de outro sistema é apagada do portal depois de enviada.",

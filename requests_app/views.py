@@ -97,7 +97,7 @@ class RequestDetail(View):
 
     def get(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
-        steps = notices.steps_of(access_request)
+        steps = notices.steps_of(access_request, reader=request.user)
         context = {
             "access_request": access_request,
             "is_mine": access_request.requester_id == request.user.pk,
@@ -123,6 +123,7 @@ class RequestCreate(View):
             return self.page(request, without_file(request))
         form = AccessRequestForm(request.POST, request.FILES, user=request.user)
         form.receive_files()
+        tell_doubles(request, form)
         if not form.is_valid():
             return self.page(request, form)
         asked = workflow.new_request(
@@ -189,7 +190,14 @@ def on_the_way(request: UserRequest, corrected: AccessRequest | None) -> AccessR
     form = unvalidated(request, corrected)
     for refusal in form.keep_files(request.FILES.getlist("attachments"), corrected):
         messages.error(request, refusal)
+    tell_doubles(request, form)
     return form
+
+
+def tell_doubles(request: HttpRequest, form: AccessRequestForm) -> None:
+    """Which of the files that were chosen are not there a second time."""
+    for sentence in form.doubles:
+        messages.warning(request, sentence)
 
 
 def searched(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
@@ -234,6 +242,7 @@ class RequestCorrect(View):
             return self.page(request, without_file(request, access_request), access_request)
         form = AccessRequestForm(request.POST, request.FILES, user=request.user, asker=access_request.requester)
         form.receive_files(access_request)
+        tell_doubles(request, form)
         if not form.is_valid():
             return self.page(request, form, access_request)
         corrected = {

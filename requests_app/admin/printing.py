@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.http import UserRequest
 
-from .. import attachments, notices
+from .. import attachments, corrections, notices
 from ..models import AccessGrant, AccessRequest
 
 
@@ -23,9 +23,10 @@ def page(request: UserRequest, pk: int) -> HttpResponse:
     related = ("user_type__system", "requester", "beneficiary", "unit", "decided_by", "completed_by")
     access_request = get_object_or_404(AccessRequest.objects.select_related(*related), pk=pk)
     grant = AccessGrant.objects.filter(request=access_request).select_related("user_type__system", "unit").first()
+    events = access_request.events.with_people().select_related("actor")
     context = {
         "access_request": access_request,
-        "events": access_request.events.select_related("actor"),
+        "steps": [(event, corrections.on_the_desk(event)) for event in events],
         "grant": grant,
         "grant_steps": notices.grant_steps_of(grant) if grant else [],
         "files": attachments.on_the_desk(access_request, request.user),

@@ -16,7 +16,7 @@ from .accesses import (
 )
 from .asking import asks_the_same, new_request, snapshot
 from .grants import MOVED_MEANWHILE, Typed, may_reissue, reissue, send_again
-from .moves import CHANGED_MEANWHILE, correct, expire_overdue, file, move, next_protocol
+from .moves import CHANGED_MEANWHILE, correct, expire_overdue, file, move, next_protocol, why_unfit
 from .notes import EMPTY_NOTE, add_note, may_note, notes_for
 from .rules import (
     MOVES,
@@ -72,4 +72,5 @@ __all__ = [
     "snapshot",
     "why_no_analyst",
     "why_not_decide",
+    "why_unfit",
 ]

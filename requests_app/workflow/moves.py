@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -12,7 +13,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import Employment, User
 
-from .. import calendar, catalogue, emails
+from .. import calendar, catalogue, corrections, emails
 from ..models import (
     ALREADY_ASKED,
     NOT_YOUR_OWN,
@@ -66,7 +67,9 @@ def file(request: AccessRequest) -> AccessRequest:
         if made := same_form.first():  # sent twice at once, and the other was quicker
             return made
         raise
-    event = RequestEvent.objects.create(request=request, to_status=Status.PENDING, actor=request.requester)
+    event = RequestEvent.objects.create(
+        request=request, to_status=Status.PENDING, actor=request.requester, at=request.created_at
+    )
     outbox.owe(emails.RECEIVED, recipient=request.requester_id, about=event.pk)
     return request
 
@@ -120,10 +123,11 @@ def move_within(
         raise MoveRefusedError(WRITE_A_REASON)
     if to in {Status.APPROVED, Status.COMPLETED}:
         _look_up(request)
-        refuse_if_unfit(request)
+        _refuse_if_unfit(request)
     if came_from == Status.EXPIRED:
         refuse_if_impossible(request)
-    event = _record(request, to, by, note, reason)
+    step = RequestEvent(request=request, from_status=came_from, to_status=to, actor=by, note=note, reason=reason)
+    event = _record(request, step)
     if request.status == Status.COMPLETED:
         grants.give(request, by, renew_password=renew_password, typed=typed)
     outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester_id, about=event.pk)
@@ -142,6 +146,10 @@ def _look_up(request: AccessRequest) -> None:
 
 def _refuse_unless_allowed(request: AccessRequest, came_from: Status, to: Status, by: User | None) -> None:
     allowed = MOVES.get((came_from, to))
+    if came_from == to == Status.IN_REVIEW and request.holder is not None:
+        raise MoveRefusedError(
+            f"A solicitação {request.protocol} já está em análise com {request.holder.display_name}."
+        )
     if allowed is None:
         raise MoveRefusedError(
             f"A solicitação {request.protocol} está “{came_from.label}” e não pode passar para “{to.label}”. "
@@ -167,7 +175,7 @@ def _with_reason(request: AccessRequest, to: Status, note: str, reason: ReasonTe
 
 def refuse_if_impossible(request: AccessRequest) -> None:
     """What must hold when a request comes among the open ones, or is changed there. Raises MoveRefusedError."""
-    refuse_if_unfit(request)
+    _refuse_if_unfit(request)
     same = AccessRequest.objects.open().filter(
         beneficiary=request.beneficiary_id, user_type=request.user_type_id, unit=request.unit_id
     )
@@ -175,34 +183,38 @@ def refuse_if_impossible(request: AccessRequest) -> None:
         raise MoveRefusedError(f"{ALREADY_ASKED.removesuffix('.')}: nº {other.protocol}.")
 
 
-def refuse_if_unfit(request: AccessRequest) -> None:
-    """What must hold when a request is filed and again when it is decided. Raises MoveRefusedError.
+def _refuse_if_unfit(request: AccessRequest) -> None:
+    if sentence := why_unfit(request):
+        raise MoveRefusedError(sentence)
+
+
+def why_unfit(request: AccessRequest) -> str:
+    """Why a request can be neither filed nor approved as things stand, as a sentence; nothing where it can.
 
     No look for another open request for the same: of two that are open the database refuses the second.
     """
     beneficiary, user_type = request.beneficiary, request.user_type
     if not Employment.objects.current().filter(pk=request.employment_id, user=beneficiary).exists():
-        raise MoveRefusedError("Esta pessoa não tem mais este vínculo com o Tribunal.")
+        return "Esta pessoa não tem mais este vínculo com o Tribunal."
     if not beneficiary.email:
-        raise MoveRefusedError(
-            "Esta pessoa não tem e-mail no cadastro e não receberia a credencial. Avise a Gestão de Pessoas."
-        )
+        return "Esta pessoa não tem e-mail no cadastro e não receberia a credencial. Avise a Gestão de Pessoas."
     if sentence := catalogue.why_not(request):
-        raise MoveRefusedError(sentence)
+        return sentence
     if AccessGrant.objects.live().filter(user=beneficiary, user_type=user_type, unit=request.unit_id).exists():
-        raise MoveRefusedError(f"Esta pessoa já tem acesso a {user_type}.")
+        return f"Esta pessoa já tem acesso a {user_type}."
+    return ""
 
 
 #: What a move may write in the row.
 MOVED = ("status", "holder", "correct_by", "decided_by", "decided_at", "completed_by")
 
 
-def _record(
-    request: AccessRequest, to: Status, by: User | None, note: str, reason: ReasonTemplate | None
-) -> RequestEvent:
-    """Write one move, the row and its history; gives back the last step of it. Raises MoveRefusedError."""
-    event = RequestEvent(request=request, from_status=request.status, to_status=to, actor=by, note=note, reason=reason)
-    events = [event]
+def _record(request: AccessRequest, step: RequestEvent, *, corrected: Collection[str] = ()) -> RequestEvent:
+    """Write one move, the row and its history; gives back the last step of it. Raises MoveRefusedError.
+
+    ``corrected``: what else of the row is written.
+    """
+    events, to, by = [step], Status(step.to_status), step.actor
     request.holder = by if to == Status.IN_REVIEW else None
     if to == Status.RETURNED:
         request.correct_by = calendar.add_business_days(timezone.localdate(), settings.RETURN_DAYS)
@@ -215,32 +227,35 @@ def _record(
         request.completed_by = by
     request.status = events[-1].to_status
     try:
-        request.save(update_fields=MOVED)
-    except IntegrityError:  # reopened while another request for the same was filed
+        request.save(update_fields=(*MOVED, *corrected))
+    except IntegrityError:  # reopened, or changed, while another request for the same was filed
         raise MoveRefusedError(ALREADY_ASKED) from None
     return RequestEvent.objects.bulk_create(events)[-1]
 
 
-def correct(request: AccessRequest, *, by: User, note: str = "") -> AccessRequest:
+@transaction.atomic
+def correct(request: AccessRequest, *, by: User, note: str = "", added: Collection[str] = ()) -> AccessRequest:
     """Store what the requester corrected on a returned (or expired) request and put it back into the queue.
 
-    Raises MoveRefusedError.
+    What was changed stands in the step by which it comes back. ``added``: the names of files that come with it. Raises
+    MoveRefusedError.
     """
-    with transaction.atomic():
-        locked = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
-        _refuse_unless_allowed(locked, Status(locked.status), Status.PENDING, by)
-        if by.pk == locked.requester_id and has_left(by):
-            raise MoveRefusedError(ONLY_WITH_A_BOND)
-        if by.pk != locked.requester_id and request.beneficiary_id != locked.beneficiary_id:
-            raise MoveRefusedError("Só quem pediu pode trocar a pessoa que terá o acesso.")
-        request.status = locked.status
-        refuse_if_impossible(request)
-        try:
-            with transaction.atomic():
-                request.save(update_fields=CORRECTABLE)
-                return move(request.pk, Status.PENDING, by=by, note=note)
-        except IntegrityError:
-            raise MoveRefusedError(ALREADY_ASKED) from None
+    locked = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
+    _refuse_unless_allowed(locked, Status(locked.status), Status.PENDING, by)
+    if by.pk == locked.requester_id and has_left(by):
+        raise MoveRefusedError(ONLY_WITH_A_BOND)
+    if by.pk != locked.requester_id and request.beneficiary_id != locked.beneficiary_id:
+        raise MoveRefusedError("Só quem pediu pode trocar a pessoa que terá o acesso.")
+    step = RequestEvent(
+        request=locked, from_status=locked.status, to_status=Status.PENDING, actor=by, note=note.strip()
+    )
+    step.changes = corrections.between(locked, request, added)
+    for name in CORRECTABLE:
+        setattr(locked, name, getattr(request, name))
+    refuse_if_impossible(locked)
+    event = _record(locked, step, corrected=CORRECTABLE)
+    outbox.owe(emails.KIND_FOR[Status.PENDING], recipient=locked.requester_id, about=event.pk)
+    return locked
 
 
 #: What a correction may touch: who asked, and whom for how many, stays.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from accounts import terms
 from accounts.models import Employment, User
@@ -190,24 +191,28 @@ def make_catalogue() -> None:
 
 
 def make_requests() -> None:
-    """One request or two in every status, each brought there through ``move()``."""
+    """One request or two in every status, each brought there through ``move()``; filed some days ago, in turn.
+
+    Else the queue and the numbers would show no age and no time to a decision.
+    """
+    ages = iter(range(15, 0, -1))
     servidor, analyst, colleague = person(SERVIDOR), person(ANALYST), person("017456")
 
     def file(requester: User, matricula: str, system: str, user_type: str, description: str) -> AccessRequest:
         bond = Employment.objects.select_related("user", "unit").get(matricula=matricula)
         asked = UserType.objects.select_related("system").get(system__name=system, name=user_type)
-        return workflow.file(
-            workflow.new_request(
-                form_nonce=uuid.uuid4(),
-                requester=requester,
-                bond=bond,
-                user_type=asked,
-                unit=bond.unit if asked.system.asks_unit else None,
-                description=description,
-                email=requester.email,
-                phone=requester.phone,
-            )
+        request = workflow.new_request(
+            form_nonce=uuid.uuid4(),
+            requester=requester,
+            bond=bond,
+            user_type=asked,
+            unit=bond.unit if asked.system.asks_unit else None,
+            description=description,
+            email=requester.email,
+            phone=requester.phone,
         )
+        request.created_at -= timedelta(days=next(ages))
+        return workflow.file(request)
 
     def move(request: AccessRequest, to: Status, note: str = "", *, by: User | None = analyst) -> None:
         workflow.move(request.pk, to, by=by, note=note)
@@ -231,6 +236,7 @@ def make_requests() -> None:
     move(file(servidor, "019812", "BNMP 3.0", "Magistrado", "Emissão de mandados."), Status.CANCELLED, by=servidor)
     expired = file(servidor, "066919", "SERASAJUD", "Servidor", "Ofícios.")
     move(expired, Status.RETURNED, "Descreva melhor para que o acesso será usado.")
+    AccessRequest.objects.filter(pk=expired.pk).update(correct_by=timezone.localdate() - timedelta(days=1))
     move(expired, Status.EXPIRED, by=None)
 
 
