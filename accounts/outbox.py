@@ -40,6 +40,8 @@ POLICY = re.compile(r"\d{3} 5\.7\.\d")
 #: A server that cannot be reached is tried again this soon, and for this long.
 UNREACHABLE_RETRY = timedelta(minutes=3)
 UNREACHABLE_FOR = timedelta(days=7)
+#: How the error of a mail ends that somebody has seen to in another way.
+DISMISSED = "(dada por resolvida)"
 LAPSED = "O que esta mensagem levava já venceu. Quem a esperava precisa fazer outro pedido."
 
 #: The name of the heartbeat.
@@ -180,7 +182,10 @@ def beat() -> None:
 
 
 def claim_one() -> OutgoingMail | None:
-    """Lease the mail that has waited longest; None when nothing is due. Committed before anything is sent."""
+    """Lease the mail that has waited longest, of several the one owed first; None when nothing is due.
+
+    Committed before anything is sent.
+    """
     while True:
         with transaction.atomic():
             now = database_time()
@@ -191,7 +196,7 @@ def claim_one() -> OutgoingMail | None:
                 kind__in=list(KINDS),
                 next_at__lte=now,
             )
-            mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at").first()
+            mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at", "pk").first()
             if mail is None:
                 return None
             mail.lease_until, mail.lease_token = now + LEASE, uuid.uuid4()
@@ -405,13 +410,18 @@ def try_again(pk: int, *, by: User, wake: bool = True) -> None:
         ring_on_commit()
 
 
+def is_dismissed(mail: OutgoingMail) -> bool:
+    """Whether somebody has seen to a mail that failed in another way."""
+    return mail.status == MailStatus.SUPERSEDED and mail.error.endswith(DISMISSED)
+
+
 @transaction.atomic
 def dismiss(pk: int, *, by: User) -> bool:
     """Somebody has seen to a mail that failed in another way: it is no problem any more. False if it was none."""
     mail = OutgoingMail.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if mail.status != MailStatus.FAILED:
         return False
-    error = f"{mail.error} (dada por resolvida)"[-300:]
+    error = f"{mail.error} {DISMISSED}"[-300:]
     OutgoingMail.objects.filter(pk=pk).update(status=MailStatus.SUPERSEDED, error=error)
     security.record(SecurityEvent.Kind.MAIL_DISMISSED, user=mail.recipient, actor=by, detail=KINDS[mail.kind].label)
     return True

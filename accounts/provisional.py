@@ -43,6 +43,15 @@ def issue(user: User, *, by: User | None, renew: bool = False) -> ProvisionalPas
     )
 
 
+def may_replace(user: User) -> bool:
+    """Whether a provisional password may take the place of what the person signs in with.
+
+    Not of what somebody of the staff has chosen: whoever decides a request would shut them out of the desk, and the
+    mail alone would let one in there. They have "Esqueci a senha", and Gestão (``support.send_link``).
+    """
+    return not (user.has_chosen_password and (user.is_staff or user.is_superuser))
+
+
 def live_of(user: User) -> ProvisionalPassword | None:
     """The one that is neither changed nor replaced, locked: a worker that mails it just now is about to change it."""
     locked = ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True)

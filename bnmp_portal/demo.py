@@ -58,14 +58,19 @@ class Mail:
 
 
 def mails() -> list[Mail]:
-    """All mails sent so far, the oldest first; ``index`` is the place in that order, from 1."""
+    """All mails sent so far, the oldest first; ``index`` is the place in that order, from 1.
+
+    A mail's own date has seconds only. Of one second, the files of each connection follow one another, and in each
+    file the mails stand as they were sent.
+    """
+    folder = Path(str(vars(django_mail.get_connection())["file_path"]))
     messages = [
         email.message_from_bytes(raw.strip(), policy=email.policy.default)
-        for file in Path(str(vars(django_mail.get_connection())["file_path"])).glob("*.log")
+        for file in sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime_ns)
         for raw in file.read_bytes().split(SEPARATOR)
         if raw.strip()
     ]
-    messages.sort(key=lambda message: (parsedate_to_datetime(str(message["Date"])), str(message["Message-ID"])))
+    messages.sort(key=lambda message: parsedate_to_datetime(str(message["Date"])))  # stable
     return [Mail(index, message) for index, message in enumerate(messages, 1)]
 
 

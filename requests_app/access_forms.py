@@ -98,9 +98,7 @@ class GrantEndForm(SeenForm):
         input_formats=["%Y-%m-%d", "%d/%m/%Y"],
         error_messages={"invalid": NO_SUCH_DAY},
     )
-    why = reason_field(
-        "Motivo da mudança", "Fica no histórico do acesso, que a pessoa pode ler na cópia dos dados dela."
-    )
+    why = reason_field("Motivo da mudança", "Este texto segue no e-mail que avisa a pessoa e fica no histórico.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"auto_id": "id_end_%s", **kwargs})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,22 @@ class FileRefusedError(Exception):
     """The file is not taken; the message is a sentence for the person who sent it."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """One file that was sent, and the attachment that has its bytes."""
+
+    attachment: Attachment
+    #: As the file is called that was sent.
+    name: str
+    #: The bytes were there before, and nothing was stored.
+    is_double: bool = False
+
+    @property
+    def other_name(self) -> str:
+        """What the bytes are called here; empty where they are called so by the person too."""
+        return self.attachment.name if self.attachment.name != self.name else ""
+
+
 def place_of(key: uuid.UUID) -> Path:
     """Where the bytes lie. Nothing that somebody typed is in it."""
     return Path(settings.ATTACHMENTS_DIR) / key.hex[:2] / str(key)
@@ -57,7 +74,7 @@ def kept_with(mark: uuid.UUID, by: User) -> QuerySet[Attachment]:
     return Attachment.objects.filter(form_nonce=mark, uploaded_by=by)
 
 
-def keep(upload: IncomingFile, *, mark: uuid.UUID, by: User, request: AccessRequest | None = None) -> Attachment:
+def keep(upload: IncomingFile, *, mark: uuid.UUID, by: User, request: AccessRequest | None = None) -> Kept:
     """Store a file that was sent with a form, before the form is filed, so that nobody sends it twice.
 
     ``request``: the one that the form corrects. The same bytes sent again with the same form are the same attachment.
@@ -72,13 +89,13 @@ def keep(upload: IncomingFile, *, mark: uuid.UUID, by: User, request: AccessRequ
             Q(form_nonce=mark, uploaded_by=by) | of_request, kind=Attachment.Kind.REQUEST
         )
         if same := with_it.filter(sha256=made.sha256).first():
-            return same
+            return Kept(same, made.name, is_double=True)
         if with_it.count() >= MOST_FILES:
             raise FileRefusedError(uploads.TOO_MANY)
         if Attachment.objects.filter(uploaded_by=by, request=None).count() >= MOST_PENDING:
             raise FileRefusedError(TOO_MANY_PENDING)
         made.save(force_insert=True)
-    return made
+    return Kept(made, made.name)
 
 
 def why_no_despacho(by: User, request: AccessRequest) -> str:
@@ -88,21 +105,58 @@ def why_no_despacho(by: User, request: AccessRequest) -> str:
     return "" if workflow.is_analyst(by) else workflow.why_no_analyst(by)
 
 
-def keep_despacho(upload: IncomingFile, request: AccessRequest, *, by: User) -> Attachment:
-    """Store an official act of the staff about a request. Raises FileRefusedError."""
-    made = _examined(upload, by)
-    made.request, made.kind = request, Attachment.Kind.DESPACHO
-    with _on_disk(upload, made), transaction.atomic():
+def keep_despachos(sent: Sequence[IncomingFile], request: AccessRequest, *, by: User) -> list[Kept]:
+    """Store official acts of the staff about a request: all that were sent or none, for none is taken away again.
+
+    The same bytes are stored once. Raises FileRefusedError.
+    """
+    despachos = Attachment.objects.filter(request=request, kind=Attachment.Kind.DESPACHO)
+    if len(sent) > MOST_FILES:
+        raise FileRefusedError(_no_room_for(len(sent), despachos.count()))
+    examined = _all_examined(sent, by)
+    with ExitStack() as stored:
+        for upload, made in zip(sent, examined, strict=True):
+            made.request, made.kind = request, Attachment.Kind.DESPACHO
+            stored.enter_context(_on_disk(upload, made))
+        stored.enter_context(transaction.atomic())
         locked = AccessRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
         if refusal := why_no_despacho(by, locked):
             raise FileRefusedError(refusal)
-        others = Attachment.objects.filter(request=request, kind=Attachment.Kind.DESPACHO)
-        if same := others.filter(sha256=made.sha256).first():
-            return same
-        if others.count() >= MOST_FILES:
-            raise FileRefusedError(f"Esta solicitação já tem {MOST_FILES} despachos, que é o máximo.")
-        made.save(force_insert=True)
-    return made
+        known = {despacho.sha256: despacho for despacho in despachos}
+        new = {made.sha256: made for made in reversed(examined) if made.sha256 not in known}
+        if len(known) + len(new) > MOST_FILES:
+            raise FileRefusedError(_no_room_for(len(new), len(known)))
+        by_content = known | new
+        kept = [Kept(by_content[made.sha256], made.name, by_content[made.sha256] is not made) for made in examined]
+        for attachment in (one.attachment for one in kept if not one.is_double):
+            attachment.save(force_insert=True)
+    return kept
+
+
+def _all_examined(sent: Sequence[IncomingFile], by: User) -> list[Attachment]:
+    """What the rows will say. Raises FileRefusedError with what is wrong with each file."""
+    examined, refusals = [], []
+    for upload in sent:
+        try:
+            examined.append(_examined(upload, by))
+        except FileRefusedError as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        none_stored = ["Nenhum dos arquivos foi guardado."] if len(sent) > 1 else []
+        raise FileRefusedError(" ".join([*dict.fromkeys(refusals), *none_stored]))
+    return examined
+
+
+def _no_room_for(new: int, there: int) -> str:
+    if there >= MOST_FILES:
+        return (
+            f"Esta solicitação já tem {MOST_FILES} despachos, que é o máximo. Nada foi guardado. "
+            "Escreva o que falta em uma nota interna."
+        )
+    return (
+        f"Uma solicitação leva no máximo {MOST_FILES} despachos. Aqui há {there or 'nenhum'}, e você escolheu {new}. "
+        "Nada foi guardado. Escolha menos arquivos ou junte as páginas em um só PDF."
+    )
 
 
 def _examined(upload: IncomingFile, by: User) -> Attachment:
@@ -151,7 +205,8 @@ def file(asked: AccessRequest) -> AccessRequest:
 @transaction.atomic
 def correct(request: AccessRequest, mark: uuid.UUID, *, by: User) -> None:
     """Correct a request (``workflow.correct``) and add what was uploaded with the form. Raises MoveRefusedError."""
-    workflow.correct(request, by=by)
+    added = [attachment.name for attachment in _pending(mark, by)]
+    workflow.correct(request, by=by, added=added)
     take_in(request, mark, by=by)
 
 
@@ -160,11 +215,15 @@ def take_in(request: AccessRequest, mark: uuid.UUID, *, by: User) -> None:
 
     Raises MoveRefusedError if there would be too many, as when two windows correct the same request.
     """
-    pending = kept_with(mark, by).filter(request=None).select_for_update(of=("self",), no_key=True)
-    keys = [attachment.pk for attachment in pending]  # locked: housekeeping leaves them alone
+    keys = [attachment.pk for attachment in _pending(mark, by)]
     if request.attachments.filter(kind=Attachment.Kind.REQUEST).count() + len(keys) > MOST_FILES:
         raise workflow.MoveRefusedError(uploads.TOO_MANY)
     Attachment.objects.filter(pk__in=keys).update(request=request)
+
+
+def _pending(mark: uuid.UUID, by: User) -> QuerySet[Attachment]:
+    """What waits with a form, locked: housekeeping leaves it alone."""
+    return kept_with(mark, by).filter(request=None).select_for_update(of=("self",), no_key=True)
 
 
 def hand_over(old: uuid.UUID, new: uuid.UUID, *, by: User) -> None:

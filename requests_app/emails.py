@@ -14,6 +14,7 @@ from accounts.emails import compose, reachable
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
 from .models import (
+    LIVE_GRANT,
     AccessGrant,
     ExternalSystem,
     GrantEvent,
@@ -32,6 +33,8 @@ TYPED = "operator_credential"
 ABOUT_ACCESS = (CREDENTIAL, TYPED, GRANTED)
 #: What the head of a unit hears who asked for the end of a colleague's access.
 ANSWERED = "access_end_answered"
+#: What the person hears when an access gets another last day, or none.
+END_SET = "access_end_set"
 #: What the person hears when an access comes into a status.
 GRANT_KIND_FOR = {
     GrantStatus.SUSPENDED: "access_suspended",
@@ -44,6 +47,7 @@ GRANT_LABELS = {
     "access_resumed": "Acesso retomado",
     "access_revoked": "Acesso revogado",
     "access_expired": "Acesso vencido",
+    END_SET: "Novo prazo de um acesso",
     ANSWERED: "Resposta ao pedido de encerrar um acesso (à chefia)",
 }
 
@@ -188,6 +192,24 @@ def access_granted(mail: OutgoingMail) -> EmailMultiAlternatives:
     return compose("access_granted", to=person.email, context=_access_context(event, person) | {"provisional": live})
 
 
+def credential_is_lost(grant: AccessGrant, *, before: int | None = None) -> bool:
+    """Whether the last login and password of an access reached nobody: withdrawn before they went out, or refused.
+
+    ``before`` (a step of its history): as of that step, whatever credential followed it.
+    """
+    steps = [*GrantEvent.objects.filter(grant=grant).values_list("pk", flat=True)]  # by keys, as the index has them
+    carrying = OutgoingMail.objects.filter(kind__in=(CREDENTIAL, TYPED), object_id__in=steps).order_by("object_id")
+    carried = [*carrying]
+    earlier = [mail for mail in carried if before is None or mail.object_id < before]
+    last = earlier[-1] if earlier else None
+    if last is None or last.status not in {MailStatus.SUPERSEDED, MailStatus.FAILED} or outbox.is_dismissed(last):
+        return False
+    if last.kind == TYPED or len(carried) > len(earlier):
+        return True
+    live = ProvisionalPassword.objects.filter(user=grant.user_id, ended_at=None).first()
+    return not grant.user.has_chosen_password and reaches_nobody(live)
+
+
 def access_moved(mail: OutgoingMail) -> EmailMultiAlternatives:
     """Tell the person, or who asked for it (``ANSWERED``), what became of an access, why, and what to do now."""
     event, person = _any_grant_event(mail), reachable(mail)
@@ -199,8 +221,29 @@ def access_moved(mail: OutgoingMail) -> EmailMultiAlternatives:
         "holder": grant.user,
         "system": grant.user_type.system,
         "still_opens": opened_by_portal_password(grant.user),
+        "credential_is_lost": credential_is_lost(grant, before=event.pk),
     }
     return compose(mail.kind, to=person.email, context=context)
+
+
+def end_set(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """Tell the person until when an access holds now. Of several changes the last is told; of what is over, none."""
+    event, person = _any_grant_event(mail), reachable(mail)
+    if event.grant.status not in LIVE_GRANT:
+        raise outbox.SupersededError("O acesso já terminou.")
+    later = GrantEvent.objects.filter(grant=event.grant_id, pk__gt=event.pk)
+    if OutgoingMail.objects.filter(kind=END_SET, object_id__in=later.values("pk")).exists():
+        raise outbox.SupersededError("O prazo mudou outra vez antes do envio.")
+    # The step says the term and then the reason; the mail says the term in its own words.
+    because = {"note": event.note.partition(". ")[2]}
+    context = {
+        "person": person,
+        "event": event,
+        "because": because,
+        "grant": event.grant,
+        "system": event.grant.user_type.system,
+    }
+    return compose(END_SET, to=person.email, context=context)
 
 
 def was_delivered(password: ProvisionalPassword) -> bool:
@@ -209,6 +252,11 @@ def was_delivered(password: ProvisionalPassword) -> bool:
     return OutgoingMail.objects.filter(
         kind=CREDENTIAL, status=MailStatus.SENT, object_id__in=carrying.values("pk")
     ).exists()
+
+
+def reaches_nobody(live: ProvisionalPassword | None) -> bool:
+    """Whether this provisional password of somebody was neither delivered nor is about to be."""
+    return live is None or not (live.nonce or was_delivered(live))
 
 
 def request_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
@@ -249,7 +297,8 @@ def register(*, credential_again: Callable[[OutgoingMail, User], None]) -> None:
     for name, label in LABELS.items():
         outbox.register(name, outbox.Kind(label, build=about_request, subjects=request_subjects))
     for name, label in GRANT_LABELS.items():
-        outbox.register(name, outbox.Kind(label, build=access_moved, subjects=access_subjects))
+        build = end_set if name == END_SET else access_moved
+        outbox.register(name, outbox.Kind(label, build=build, subjects=access_subjects))
     outbox.register(
         CREDENTIAL,
         outbox.Kind(

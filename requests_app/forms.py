@@ -21,6 +21,7 @@ from accounts.search import search_bonds
 
 from . import attachments, catalogue
 from .attachment_forms import LIMITS, CountField, FilesField
+from .attachments import Kept
 from .form_fields import (
     Choices,
     SystemSelect,
@@ -117,6 +118,8 @@ class AccessRequestForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         self.matches: list[Employment] = []
+        #: A sentence for each file whose bytes were here before; the page that follows tells them.
+        self.doubles: list[str] = []
         self._offer_systems(asker or user)
         self.initial.setdefault("nonce", new_nonce(user))
         self.initial.setdefault("requester_email", user.email)
@@ -254,10 +257,19 @@ class AccessRequestForm(forms.Form):
             if self.mark is None:
                 return ["Este formulário é de outra pessoa. Escolha os arquivos de novo."]
             try:
-                attachments.keep(upload, mark=self.mark, by=self.user, request=corrected)
+                kept = attachments.keep(upload, mark=self.mark, by=self.user, request=corrected)
             except attachments.FileRefusedError as refusal:
                 refusals[str(refusal)] = None
+            else:
+                self._note_double(kept)
         return list(refusals)
+
+    def _note_double(self, kept: Kept) -> None:
+        """Bytes that were here before; not where a form that is filed already comes a second time as it was."""
+        same_form = kept.attachment.request_id is not None and kept.attachment.form_nonce == self.mark
+        if kept.is_double and (kept.other_name or not same_form):
+            before = f"é igual a “{kept.other_name}”" if kept.other_name else "já tinha sido enviado"
+            self.doubles.append(f"“{kept.name}” {before} e foi guardado uma vez só.")
 
     def receive_files(self, corrected: AccessRequest | None = None) -> None:
         """Store what was sent with the form, and say beside the field what could not be."""

@@ -165,6 +165,16 @@ def test_what_has_waited_longest_is_claimed_first_and_what_is_not_due_not_at_all
     assert [mail and mail.pk for mail in claimed] == [old.pk, young.pk, None]
 
 
+@pytest.mark.django_db
+def test_mails_that_are_due_at_the_same_moment_are_claimed_in_the_order_in_which_they_were_owed(kind):
+    mails = [owe() for _ in range(5)]
+    due = timezone.now() - timedelta(minutes=1)
+    for mail in reversed(mails):  # each is written anew, and so lies behind the one owed after it
+        OutgoingMail.objects.filter(pk=mail.pk).update(next_at=due)
+    claimed = [outbox.claim_one() for _ in mails]
+    assert [mail and mail.pk for mail in claimed] == [mail.pk for mail in mails]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_eight_workers_share_twenty_mails_and_none_is_claimed_twice(kind):
     person = UserFactory()

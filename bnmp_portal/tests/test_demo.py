@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
@@ -176,6 +177,21 @@ def test_mails_are_shown_to_anybody_the_newest_first(post_box, client):
     links = [dict(link.attributes)["href"] for link in page.all("a")]
     of_mails = [link for link in links if link.startswith("/demo/emails/") and link != "/demo/emails/"]
     assert of_mails == ["/demo/emails/2/", "/demo/emails/1/"]
+
+
+def test_mails_of_one_second_are_listed_as_they_were_sent(post_box, client, tmp_path):
+    date = "Date: Mon, 23 Nov 2026 10:00:00 -0000\n"
+    # Of each connection a file; neither the names nor the numbers of the messages tell the order.
+    connections = {"20261123-100000-9.log": "fa", "20261123-100000-1.log": "dcb", "20261123-100000-5.log": "e"}
+    for second, (name, letters) in enumerate(connections.items()):
+        mails = (f"Subject: Carta {letter}\nMessage-ID: <{letter}@x>\n{date}\nOlá\n" for letter in letters)
+        (tmp_path / name).write_text("".join(f"{mail}{'-' * 79}\n" for mail in mails))
+        os.utime(tmp_path / name, (second, second))
+
+    text = Page(client.get("/demo/emails/")).text
+
+    order = sorted("abcdef", key=lambda letter: text.index(f"Carta {letter}"))
+    assert "".join(order) == "ebcdaf"  # the newest first
 
 
 def test_one_mail_shows_its_text_and_its_html_in_a_frame_without_rights(post_box, client):

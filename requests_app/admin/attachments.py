@@ -65,10 +65,14 @@ def add(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _keep(request: UserRequest, access_request: AccessRequest, form: DespachoForm) -> None:
-    for upload in form.cleaned_data["despacho"]:
-        try:
-            kept = attachments.keep_despacho(upload, access_request, by=request.user)
-        except attachments.FileRefusedError as refusal:
-            messages.error(request, str(refusal))
+    try:
+        kept = attachments.keep_despachos(form.cleaned_data["despacho"], access_request, by=request.user)
+    except attachments.FileRefusedError as refusal:
+        messages.error(request, str(refusal))
+        return
+    for despacho in kept:
+        if despacho.is_double:
+            named = f" com o nome “{despacho.other_name}”" if despacho.other_name else ""
+            messages.warning(request, f"O arquivo “{despacho.name}” já está aqui{named}. Ele não foi guardado de novo.")
         else:
-            messages.success(request, f"Despacho “{kept.name}” guardado na solicitação {access_request.protocol}.")
+            messages.success(request, f"Despacho “{despacho.name}” guardado na solicitação {access_request.protocol}.")

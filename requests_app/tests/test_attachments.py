@@ -494,6 +494,36 @@ def test_the_same_form_twice_is_one_request_with_one_set_of_files(client, reques
     assert len(on_disk(folder)) == 2
 
 
+def notices_after(client, response):
+    return Page(client.get(response["Location"])).notices if response.status_code == 302 else Page(response).notices
+
+
+def test_of_two_equal_files_it_is_told_which_one_was_left_out(client, requester, folder):
+    response = client.post(NEW, answers(client, upload("a.pdf", pdf()), upload("b.pdf", pdf())))
+
+    assert "“b.pdf” é igual a “a.pdf” e foi guardado uma vez só." in notices_after(client, response)
+    assert [row.name for row in AccessRequest.objects.get().attachments.all()] == ["a.pdf"]
+    assert len(on_disk(folder)) == 1
+
+
+@pytest.mark.parametrize("step", [{"buscar": "1"}, {"requester_phone": "nenhum"}])
+def test_a_file_that_came_with_the_form_before_is_told_when_it_comes_again(client, requester, step):
+    wrong = client.post(NEW, answers(client, upload("a.pdf", pdf()), **step))
+
+    again = client.post(NEW, anew(wrong, upload("a.pdf", pdf()), requester_phone="nenhum"))
+
+    assert "“a.pdf” já tinha sido enviado e foi guardado uma vez só." in notices_after(client, again)
+    assert [line.split(" (")[0] for line in kept(again)] == ["a.pdf"]
+
+
+def test_different_files_and_a_form_sent_twice_are_not_called_equal(client, requester):
+    posted = answers(client)
+    for _ in range(2):
+        files = [upload("um.pdf", pdf("1")), upload("dois.pdf", pdf("2"))]
+        response = client.post(NEW, {**posted, "attachments": files})
+        assert not any("uma vez só" in notice for notice in notices_after(client, response))
+
+
 def test_gone_back_and_sent_again_with_another_file_is_a_new_form_that_has_it(client, requester, folder):
     posted = answers(client)
     client.post(NEW, {**posted, "attachments": upload("um.pdf", pdf("1"))})
@@ -587,6 +617,20 @@ def test_a_correction_shows_what_is_there_and_adds_to_it(client, returned):
     returned.refresh_from_db()
     assert returned.status == Status.PENDING
     assert [row.name for row in returned.attachments.all()] == [*(f"antigo{n}.pdf" for n in range(3)), "novo.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("novo.pdf", "“novo.pdf” é igual a “antigo1.pdf” e foi guardado uma vez só."),
+        ("antigo1.pdf", "“antigo1.pdf” já tinha sido enviado e foi guardado uma vez só."),
+    ],
+)
+def test_a_correction_says_that_a_file_was_there_already(client, returned, name, sentence):
+    response = correct(client, returned, upload(name, pdf("antigo1")))
+
+    assert sentence in notices_after(client, response)
+    assert returned.attachments.count() == 3
 
 
 def test_there_are_five_in_all(client, returned):
@@ -804,8 +848,69 @@ def test_there_are_five_despachos_beside_the_requesters_five_files(client, folde
     attach(client, request, *(upload(f"{n}.pdf", pdf(f"despacho{n}")) for n in range(5)))
     told = said(attach(client, request, upload("6.pdf", pdf("despacho6"))))
 
-    assert told == ["Esta solicitação já tem 5 despachos, que é o máximo."]
+    full = "Esta solicitação já tem 5 despachos, que é o máximo. Nada foi guardado."
+    assert told == [f"{full} Escreva o que falta em uma nota interna."]
     assert request.attachments.filter(kind="DESPACHO").count() == 5
+
+
+@pytest.mark.parametrize(("there", "sent", "here"), [(4, 2, "4"), (3, 5, "3"), (0, 6, "nenhum")])
+def test_more_despachos_than_still_fit_are_refused_before_any_is_kept(client, folder, there, sent, here):
+    request = request_in(Status.PENDING)
+    for number in range(there):
+        attached(request, content=pdf(str(number)), kind=Attachment.Kind.DESPACHO)
+    client.force_login(analyst())
+
+    (told,) = said(attach(client, request, *(upload(f"{n}.pdf", pdf(f"novo{n}")) for n in range(sent))))
+
+    assert told == (
+        f"Uma solicitação leva no máximo 5 despachos. Aqui há {here}, e você escolheu {sent}. Nada foi guardado. "
+        "Escolha menos arquivos ou junte as páginas em um só PDF."
+    )
+    assert Attachment.objects.count() == len(on_disk(folder)) == there
+
+
+def test_one_bad_file_among_despachos_keeps_all_of_them_out(client, folder):
+    request = request_in(Status.PENDING)
+    client.force_login(analyst())
+
+    told = said(attach(client, request, upload("bom.pdf", pdf()), upload("mau.pdf", b"MZ"), upload("vazio.pdf", b"")))
+
+    (sentence,) = told
+    assert "“mau.pdf”" in sentence
+    assert "“vazio.pdf”" in sentence
+    assert sentence.endswith("Nenhum dos arquivos foi guardado.")
+    assert (Attachment.objects.count(), on_disk(folder)) == (0, [])
+
+
+def test_a_despacho_that_is_there_already_is_told_by_its_name_and_not_as_kept(client, folder):
+    request = request_in(Status.PENDING)
+    client.force_login(analyst())
+    attach(client, request, upload("despacho.pdf", pdf()))
+
+    told = said(attach(client, request, upload("copia.pdf", pdf()), upload("outro.pdf", pdf("outro"))))
+
+    assert told == [
+        "O arquivo “copia.pdf” já está aqui com o nome “despacho.pdf”. Ele não foi guardado de novo.",
+        f"Despacho “outro.pdf” guardado na solicitação {request.protocol}.",
+    ]
+    told = said(attach(client, request, upload("despacho.pdf", pdf())))
+    assert told == ["O arquivo “despacho.pdf” já está aqui. Ele não foi guardado de novo."]
+    assert [row.name for row in Attachment.objects.all()] == ["despacho.pdf", "outro.pdf"]
+    assert len(on_disk(folder)) == 2
+
+
+def test_of_two_equal_despachos_at_once_the_first_is_kept(client, folder):
+    request = request_in(Status.PENDING)
+    client.force_login(analyst())
+
+    told = said(attach(client, request, upload("a.pdf", pdf()), upload("b.pdf", pdf())))
+
+    assert told == [
+        f"Despacho “a.pdf” guardado na solicitação {request.protocol}.",
+        "O arquivo “b.pdf” já está aqui com o nome “a.pdf”. Ele não foi guardado de novo.",
+    ]
+    assert Attachment.objects.get().name == "a.pdf"
+    assert len(on_disk(folder)) == 1
 
 
 def test_a_despacho_needs_the_permission_to_decide_and_is_not_even_read_without(client, folder, monkeypatch):
@@ -865,7 +970,7 @@ def test_a_despacho_is_refused_where_it_is_kept_and_not_only_by_its_page(folder,
     incoming.append(pdf())
 
     with pytest.raises(attachments.FileRefusedError):
-        attachments.keep_despacho(incoming, request, by=who() if callable(who) else own)
+        attachments.keep_despachos([incoming], request, by=who() if callable(who) else own)
 
     incoming.close()
     assert (Attachment.objects.count(), on_disk(folder)) == (0, [])

@@ -182,8 +182,7 @@ def _tell(grant: AccessGrant, came_from: GrantStatus, event: GrantEvent, asked: 
 def set_end(pk: int, until: date | None, *, by: User, note: str, seen: int | None = None) -> AccessGrant:
     """Say until which day, that one included, an access holds (None: it has no end), and why; told in its history.
 
-    Nobody is mailed, for nothing changes for the person today: the day stands beside the access on their own page,
-    and they hear when the access expires. Raises MoveRefusedError, with a sentence for the person.
+    The person is mailed, if they have an address. Raises MoveRefusedError, with a sentence for who decides.
     """
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if refusal := why_not_decide(by, grant):
@@ -199,9 +198,11 @@ def set_end(pk: int, until: date | None, *, by: User, note: str, seen: int | Non
     grant.expires_on = until
     grant.save(update_fields=["expires_on"])
     term = f"Vale até {until:%d/%m/%Y}." if until else "Sem data de fim."
-    GrantEvent.objects.create(
+    event = GrantEvent.objects.create(
         grant=grant, from_status=grant.status, to_status=grant.status, actor=by, note=f"{term} {note.strip()}"
     )
+    if grant.user.email:
+        outbox.owe(emails.END_SET, recipient=grant.user_id, about=event.pk)
     return grant
 
 

@@ -15,9 +15,9 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import User
 
-from ..models import AccessRequest, Batch, BatchOutcome, ReasonTemplate, RequestEvent, Status
+from ..models import NOT_YOUR_OWN, AccessRequest, Batch, BatchOutcome, ReasonTemplate, RequestEvent, Status
 from . import moves
-from .rules import MoveRefusedError
+from .rules import MOVES, MoveRefusedError, Role
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,19 @@ def seen_of(requests: Collection[int], *, until: datetime | None = None) -> dict
         steps = steps.filter(at__lte=until)
     last = steps.order_by().values("request").annotate(last=Max("pk")).values_list("request", "last")
     return {**dict.fromkeys(requests, 0), **dict(last)}
+
+
+def why_refused(request: AccessRequest, to: Status, by: User) -> str:
+    """Why somebody who decides cannot decide this one as it stands, as a sentence; nothing where they can. No query.
+
+    Only what the request itself tells. Bond, address and system are looked at when it is moved.
+    """
+    if request.is_of(by):
+        return NOT_YOUR_OWN
+    if Role.ANALYST in MOVES.get((Status(request.status), to), ()):
+        return ""
+    here = request.get_status_display()
+    return f"Já está “{here}”." if request.status == to else f"Está “{here}” e não pode passar para “{to.label}”."
 
 
 @transaction.atomic

@@ -10,11 +10,26 @@ from accounts import outbox, provisional, secret_keys
 from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
 from .. import emails
-from ..models import NOT_YOUR_OWN, AccessGrant, AccessRequest, ExternalSystem, GrantEvent, GrantStatus, TypedCredential
+from ..models import (
+    NOT_DELIVERED,
+    NOT_YOUR_OWN,
+    AccessGrant,
+    AccessRequest,
+    ExternalSystem,
+    GrantEvent,
+    GrantStatus,
+    TypedCredential,
+)
 from .rules import MoveRefusedError, can_be_read, is_analyst, why_no_analyst
 
 MOVED_MEANWHILE = (
     "O acesso mudou depois que você abriu esta página. Nada foi gravado: confira o andamento e tente de novo."
+)
+
+
+OF_THE_STAFF = (
+    "Esta pessoa é da equipe do portal e já tem senha própria. "
+    "Se ela esqueceu a senha, use “Esqueci a senha” ou peça à Gestão que envie o link."
 )
 
 
@@ -27,7 +42,12 @@ class Typed:
 
 
 def give(request: AccessRequest, by: User | None, *, renew_password: bool, typed: Typed | None) -> None:
-    """Give what was asked, and owe the beneficiary, whom the caller locks, the mail that says how to get in."""
+    """Give what was asked, and owe the beneficiary, whom the caller locks, the mail that says how to get in.
+
+    Raises MoveRefusedError where ``renew_password`` would replace what is not for a decision to replace.
+    """
+    if renew_password and not provisional.may_replace(request.beneficiary):
+        raise MoveRefusedError(OF_THE_STAFF)
     grant = AccessGrant.objects.create(
         request=request, user=request.beneficiary, user_type=request.user_type, unit_id=request.unit_id
     )
@@ -106,13 +126,12 @@ def send_again(mail: OutgoingMail, by: User) -> None:
     if refusal := _why_not_reissue(by, grant):
         raise outbox.RetryRefusedError(refusal)
     password = None if user.has_chosen_password else provisional.issue(user, by=by, renew=_nobody_has_it(user))
-    _owe_credential(grant, by, before.from_status, "O e-mail anterior não foi entregue.", password)
+    _owe_credential(grant, by, before.from_status, NOT_DELIVERED, password)
 
 
 def _nobody_has_it(user: User) -> bool:
     """Whether the person's provisional password was neither delivered nor is about to be. The caller locks them."""
-    live = provisional.live_of(user)
-    return live is None or not (live.nonce or emails.was_delivered(live))
+    return emails.reaches_nobody(provisional.live_of(user))
 
 
 def refuse_if_moved(grant: AccessGrant, seen: int | None) -> None:
@@ -138,8 +157,15 @@ def _why_not_reissue(by: User, grant: AccessGrant) -> str:
         return NOT_YOUR_OWN
     if grant.status != GrantStatus.ACTIVE:
         return "Só um acesso ativo tem credencial para reemitir."
-    if grant.user_type.system.credential == ExternalSystem.Credential.OWN:
-        return "A senha deste sistema não é emitida pelo portal."
     if not (grant.user.is_active and grant.user.email):
         return "Esta pessoa está inativa ou não tem e-mail no cadastro."
+    return _why_none_of_ours(grant)
+
+
+def _why_none_of_ours(grant: AccessGrant) -> str:
+    credential = grant.user_type.system.credential
+    if credential == ExternalSystem.Credential.OWN:
+        return "A senha deste sistema não é emitida pelo portal."
+    if credential == ExternalSystem.Credential.PORTAL and not provisional.may_replace(grant.user):
+        return OF_THE_STAFF
     return ""
