@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
@@ -29,6 +30,8 @@ else:  # Django's classes take no parameters at run time
     AnyAdmin, AnyPaginator = admin.ModelAdmin, Paginator
 
 
+#: What stands in the field of what to do with the lines of a list, until something was chosen.
+CHOOSE_WHAT_TO_DO = (("", "Escolha o que fazer"),)
 #: More than a name has; each costs the database a comparison with every person.
 MOST_WORDS = 8
 
@@ -100,6 +103,18 @@ class CappedPaginator(AnyPaginator):
         """Whether there are rows that no page shows."""
         return self.counted[1]
 
+    def validate_number(self, number: Any) -> int:
+        """The nearest page that there is: a list gets shorter while somebody turns its pages."""
+        return max(1, min(int(number), self.num_pages))
+
+
+class DeskList(ChangeList):
+    """One list of the desk. A page that it has not is no reason to lose the filters."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.page_num = self.paginator.validate_number(self.page_num)
+
 
 class StaffAdmin(AnyAdmin):
     """What holds on every page of the desk."""
@@ -110,6 +125,9 @@ class StaffAdmin(AnyAdmin):
     show_facets = admin.ShowFacets.NEVER
 
     LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "gte", "lt"})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeskList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """By its key where the address names no column: Django stumbles over an empty ``_to_field``."""
@@ -130,6 +148,12 @@ class StaffAdmin(AnyAdmin):
         """Under the name of what is listed: nothing is "selected to modify"."""
         title = str(self.opts.verbose_name_plural).capitalize()
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def get_action_choices(
+        self, request: HttpRequest, default_choices: Any = CHOOSE_WHAT_TO_DO
+    ) -> list[tuple[str, str]]:
+        """Begins with what to do here, and not with a row of dashes."""
+        return super().get_action_choices(request, [*default_choices])
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Keys that no page offers are refused here: they would end in a fault of the database."""

@@ -22,7 +22,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import outbox
-from .desk import DeskAdmin, PeriodFilter, find_people, moment
+from .desk import DeskAdmin, DeskList, PeriodFilter, find_people, moment
 from .http import UserRequest
 from .masking import mask_people, masked_address
 from .models import MailStatus, OutgoingMail, User
@@ -124,7 +124,7 @@ class MadeFilter(PeriodFilter):
     column = "created_at"
 
 
-class MailList(ChangeList):
+class MailList(DeskList):
     """Asks for the page as a whole what its mails are about."""
 
     def get_results(self, request: HttpRequest) -> None:

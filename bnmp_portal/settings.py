@@ -355,6 +355,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Language and time ----------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "pt-br"
 LANGUAGES = [("pt-br", "Português (Brasil)")]
+LOCALE_PATHS = [BASE_DIR / "locale"]  # before Django's own
 TIME_ZONE = "America/Campo_Grande"
 USE_I18N = True
 USE_TZ = True

@@ -90,7 +90,7 @@ class BatchForm(forms.Form):
             to = forms.ChoiceField(choices=DECISIONS.items()).clean(self["to"].value())
         except ValidationError:  # said when the form is checked
             return
-        related = AccessRequest.objects.select_related("user_type__system", "requester", "beneficiary")
+        related = AccessRequest.objects.select_related("user_type__system", "requester", "beneficiary", "holder")
         self.requests = list(related.filter(pk__in=chosen).order_by("pk"))
         systems = {request.system for request in self.requests}
         reason = self.fields["reason"]

@@ -113,7 +113,7 @@ class DecisionForm(forms.Form):
         label="Motivo",
         required=False,
         max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 4}),
+        widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Obrigatório para devolver ou indeferir sem modelo. Quem pediu vai ler este texto.",
     )
     renew_password = forms.BooleanField(label="Emitir nova senha provisória", required=False)

@@ -720,7 +720,7 @@ def test_a_request_shows_the_address_masked_and_leads_to_the_whole_one_only_wher
     assert person.email not in shown.content.decode()
     act = screen.replace("change", "mostrar")
     typed_elsewhere = credential != "PORTAL"
-    assert bool(Page(shown).one("form", action=act)) == typed_elsewhere
+    assert bool(Page(shown).one("button", formaction=act)) == typed_elsewhere
     if typed_elsewhere:
         disclosed = client.post(act)
         assert formatted(person.cpf) in disclosed.content.decode()

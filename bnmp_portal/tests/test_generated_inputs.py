@@ -136,6 +136,7 @@ FOUND_ON = {
     "admin/requests_app/accessrequest/<int:pk>/decidir/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessrequest/lote/<int:pk>/continuar/": "admin/requests_app/accessrequest/lote/<int:pk>/",
     "admin/requests_app/accessrequest/exportar/": "admin/requests_app/accessrequest/",
+    "admin/requests_app/accessgrant/exportar/": "admin/requests_app/accessgrant/",
     "admin/requests_app/accessrequest/<int:pk>/despacho/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessrequest/<int:pk>/anotar/": "admin/requests_app/accessrequest/<path:object_id>/change/",
     "admin/requests_app/accessgrant/<int:pk>/reemitir/": "admin/requests_app/accessgrant/<path:object_id>/change/",
@@ -211,7 +212,7 @@ IN_ADDRESSES = (
         "term",
     ),
     *("app_label", "model_name", "field_name", "periodo", "result", "captcha", "código", "version"),
-    *("sistema", "tipo", "comarca", "unidade", "idade", "com", "de", "ate", "ano"),
+    *("sistema", "tipo", "comarca", "unidade", "idade", "com", "de", "ate", "ano", "pessoa"),
     *("de", "ate", "sistema"),
 )
 

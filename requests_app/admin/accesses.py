@@ -9,24 +9,37 @@ from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from accounts.desk import DeskAdmin, find_people
+from accounts import people_admin
+from accounts.desk import DeskAdmin
 from accounts.http import UserRequest
-from accounts.models import Employment, User
+from accounts.models import Employment
 
-from .. import notices, workflow
+from .. import emails, notices, workflow
 from ..access_forms import GrantEndForm, GrantMoveForm, SeenForm
 from ..decision_forms import ReissueForm
 from ..models import AccessGrant, GrantEvent, GrantStatus
-from .access_filters import AccessList
+from . import filters
+from .access_export import OLDER, AccessFile
+from .access_filters import AccessList, find
 from .decision import asks_credential
-from .filters import LIKE_A_PROTOCOL, with_protocol
 
+people_admin.LISTS.append(
+    people_admin.PersonList(
+        "Acessos desta pessoa", "requests_app.view_accessgrant", "admin:requests_app_accessgrant_changelist"
+    )
+)
+
+TOO_MANY_PEOPLE = (
+    "Mais de {0} pessoas têm este nome ou este começo de matrícula. "
+    "A lista só mostra acessos de {0} delas. Digite mais do nome ou da matrícula."
+)
 #: What each button says, by where the access stands and where it would go; in the order in which they stand.
 BUTTONS = {
     (GrantStatus.TO_REVOKE, GrantStatus.REVOKED): "Revogar",
@@ -42,6 +55,9 @@ DONE = {
     GrantStatus.ACTIVE: "Acesso retomado. A pessoa recebe um e-mail.",
     GrantStatus.REVOKED: "Acesso revogado. A pessoa recebe um e-mail com o motivo.",
 }
+#: With these, it is the Coordenadoria's turn if a credential did not arrive.
+HELD = frozenset({GrantStatus.ACTIVE, GrantStatus.SUSPENDED})
+NOT_TOLD = "A pessoa não tem e-mail no cadastro: avise por outro meio."
 KEPT = "Acesso mantido. Quem pediu o fim recebe um e-mail com o motivo."
 
 
@@ -49,9 +65,9 @@ KEPT = "Acesso mantido. Quem pediu o fim recebe um e-mail com o motivo."
 class AccessGrantAdmin(DeskAdmin):
     """Nothing is edited here: an access only moves, by the buttons that its table allows."""
 
-    list_display = ("user_name", "matricula", "user_type", "where", "status", "since", "until", "asked_in")
+    list_display = ("user_name", "matricula", "user_type", "where", "status", "since", "until", "given_by", "asked_in")
     list_display_links = ("user_name",)
-    list_select_related = ("user", "user_type__system", "unit", "request")
+    list_select_related = ("user", "user_type__system", "unit", "request__decided_by")
     search_fields = ("request__protocol",)
     search_help_text = "Nome (com ou sem acento), matrícula, CPF inteiro ou protocolo"
     sortable_by = ()
@@ -62,7 +78,7 @@ class AccessGrantAdmin(DeskAdmin):
 
     @admin.display(description="matrícula")
     def matricula(self, grant: AccessGrant) -> str:
-        return vars(grant)["newest_matricula"] or "–"
+        return vars(grant)["matricula_shown"] or "–"
 
     @admin.display(description="unidade")
     def where(self, grant: AccessGrant) -> str:
@@ -76,6 +92,12 @@ class AccessGrantAdmin(DeskAdmin):
     def until(self, grant: AccessGrant) -> str:
         return f"{grant.expires_on:%d/%m/%Y}" if grant.expires_on else "–"
 
+    @admin.display(description="quem concedeu")
+    def given_by(self, grant: AccessGrant) -> str:
+        if grant.request is None:
+            return OLDER
+        return grant.request.decided_by.display_name if grant.request.decided_by else "–"
+
     @admin.display(description="solicitação")
     def asked_in(self, grant: AccessGrant) -> str:
         return grant.request.protocol if grant.request else "anterior ao portal"
@@ -84,20 +106,19 @@ class AccessGrantAdmin(DeskAdmin):
         return AccessList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessGrant]:
-        """With a matrícula of each person, by which people of the same name are told apart."""
+        """With the matrícula that the request was for; an access that is older shows the person's newest."""
         newest = Employment.objects.filter(user=OuterRef("user")).order_by("-started_on", "-pk").values("matricula")
         accesses: QuerySet[AccessGrant] = super().get_queryset(request)
-        return accesses.annotate(newest_matricula=Subquery(newest[:1]))
+        return accesses.annotate(matricula_shown=Coalesce("request__beneficiary_matricula", Subquery(newest[:1])))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if LIKE_A_PROTOCOL.fullmatch(term):
-            return queryset.filter(with_protocol(term, "request__protocol")), False
-        return queryset.filter(user__in=find_people(User.objects.all(), term).values("pk")), False
+        found, too_many = find(queryset, search_term)
+        if too_many:
+            most = f"{filters.MOST_PEOPLE:,}".replace(",", ".")
+            messages.warning(request, TOO_MANY_PEOPLE.format(most))
+        return found, False
 
     def get_urls(self) -> list[URLPattern]:
         views = {
@@ -109,7 +130,7 @@ class AccessGrantAdmin(DeskAdmin):
             path(f"<int:pk>/{word}/", self.admin_site.admin_view(view), name=f"requests_app_accessgrant_{name}")
             for word, (name, view) in views.items()
         ]
-        return [*own, *super().get_urls()]
+        return [*own, *AccessFile(self).urls(), *super().get_urls()]
 
     def move_view(self, request: UserRequest, pk: int) -> HttpResponse:
         """Suspend, resume, revoke or keep. Table and four eyes are the workflow's."""
@@ -139,12 +160,13 @@ class AccessGrantAdmin(DeskAdmin):
             return self.page(request, pk, end_form=form)
         until, why, seen = (form.cleaned_data[name] for name in ("until", "why", "seen"))
         try:
-            workflow.set_end(grant.pk, until, by=request.user, note=why, seen=seen)
+            changed = workflow.set_end(grant.pk, until, by=request.user, note=why, seen=seen)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
             return self.page(request, pk, end_form=form)
         term = f"O acesso vale até {until:%d/%m/%Y}." if until else "O acesso não tem mais data de fim."
-        messages.success(request, term)
+        told = "A pessoa recebe um e-mail com o motivo." if changed.user.email else NOT_TOLD
+        messages.success(request, f"{term} {told}")
         return self.back_to(request, pk)
 
     def reissue_view(self, request: UserRequest, pk: int) -> HttpResponse:
@@ -211,6 +233,7 @@ class AccessGrantAdmin(DeskAdmin):
             "why_not": workflow.why_not_decide(request.user, grant),
             "asks_credential": asks_credential(grant.user_type.system),
             "may_reissue": workflow.may_reissue(request.user, grant),
+            "credential_is_lost": grant.status in HELD and emails.credential_is_lost(grant),
             "errors": [error for one in page_forms.values() for error in one.non_field_errors()],
         }
         status = 409 if context["errors"] else 200

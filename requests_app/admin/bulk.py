@@ -91,14 +91,20 @@ def confirm_page(request: UserRequest, form: BatchForm, filters: str) -> HttpRes
     """``filters``: of the list, as they stand in its address."""
     to = Status(str(form["to"].value()))
     by_hand = ExternalSystem.Credential.OPERATOR
+    refusals = {chosen.pk: batches.why_refused(chosen, to, request.user) for chosen in form.requests}
+    # What will be refused comes first: of many, the page shows only some.
+    lines = sorted(form.requests, key=lambda chosen: not refusals[chosen.pk])
     context = {
         **admin.site.each_context(request),
         "title": f"{DECISIONS[to]} {counted(len(form.requests))}",
         "opts": AccessRequest._meta,
         "decision": DECISIONS[to],
         "form": form,
-        "shown": form.requests[:MOST_SHOWN],
-        "more": len(form.requests[MOST_SHOWN:]),
+        "shown": [(chosen, refusals[chosen.pk], with_whom(chosen, request)) for chosen in lines[:MOST_SHOWN]],
+        "more": len(lines[MOST_SHOWN:]),
+        "chosen": len(lines),
+        "refused": sum(map(bool, refusals.values())),
+        "can_be_decided": sum(not refusal for refusal in refusals.values()),
         "own": sum(chosen.is_of(request.user) for chosen in form.requests),
         "by_hand": to == Status.APPROVED and any(chosen.system.credential == by_hand for chosen in form.requests),
         "back": reverse(LIST, query=QueryDict(filters)),
@@ -106,6 +112,11 @@ def confirm_page(request: UserRequest, form: BatchForm, filters: str) -> HttpRes
         "post_to": place("batch_new", filters),
     }
     return TemplateResponse(request, "admin/requests_app/batch/confirm.html", context)
+
+
+def with_whom(chosen: AccessRequest, request: UserRequest) -> str:
+    """Whose hands it is in, if in a colleague's: that keeps nobody from deciding, but it is good to know."""
+    return chosen.holder.display_name if chosen.holder and chosen.holder != request.user else ""
 
 
 def kept(filters: str) -> str:

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from accounts import cpf as cpf_rules
-from accounts import support
+from accounts import provisional, support
 from accounts.desk import DeskAdmin
 from accounts.http import UserRequest
 from accounts.models import User
@@ -251,13 +251,16 @@ def _offers(by: User, request: AccessRequest, buttons: Buttons) -> dict[str, Any
     offered = {to for to, _label, _key in buttons}
     return {
         "buttons": buttons,
+        "unfit": workflow.why_unfit(request) if offered & {Status.APPROVED, Status.COMPLETED} else "",
+        "held_by": request.holder.display_name if request.holder and request.holder != by else "",
         "asks_credential": Status.COMPLETED in offered and asks_credential(request.system),
         # Whoever registers somebody by hand types the CPF there.
         "may_disclose": _registers_by_hand(request, buttons)
         and support.may(by, support.Act.DISCLOSE, request.beneficiary),
         "offers_new_password": Status.APPROVED in offered
         and request.system.credential == ExternalSystem.Credential.PORTAL
-        and request.beneficiary.has_chosen_password,
+        and request.beneficiary.has_chosen_password
+        and provisional.may_replace(request.beneficiary),
     }
 
 

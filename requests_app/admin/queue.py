@@ -12,17 +12,25 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
 
-from accounts import mail_admin
-from accounts.desk import DeskAdmin, moment
+from accounts import mail_admin, people_admin
+from accounts.desk import DeskAdmin, DeskList, moment
 from accounts.http import UserRequest
 from accounts.models import User
 
-from .. import calendar, notices
+from .. import calendar, corrections, notices
 from ..models import OPEN, AccessRequest, AccessRequestQuerySet
 from . import attachments, bulk, decision, export, filters
 from .filters import ALL, FilterForm, find
 
 mail_admin.SEARCHES.append(notices.by_protocol)
+people_admin.LISTS.append(
+    people_admin.PersonList(
+        "Solicitações desta pessoa",
+        "requests_app.view_accessrequest",
+        "admin:requests_app_accessrequest_changelist",
+        {"situacao": ALL},
+    )
+)
 
 TOO_MANY_PEOPLE = (
     "Mais de {0} pessoas têm este nome ou este começo de matrícula. "
@@ -30,7 +38,7 @@ TOO_MANY_PEOPLE = (
 )
 
 
-class RequestList(ChangeList):
+class RequestList(DeskList):
     """The list with the panel of filters; it asks for the page as a whole how old its requests are."""
 
     panel: FilterForm | None = None
@@ -39,7 +47,7 @@ class RequestList(ChangeList):
         """Everything that may be chosen is on the panel; a lookup made by hand is refused, as on every list."""
         if self.panel is None:
             self.panel = FilterForm(request.GET, cast("User", request.user), searching=bool(self.query.strip()))
-        if unknown := self.get_filters_params().keys() - self.panel.fields.keys():
+        if unknown := self.get_filters_params().keys() - self.panel.base_fields.keys():
             raise DisallowedModelAdminLookup(f"Filtering by {', '.join(sorted(unknown))} not allowed")
         return [self.panel], True, {}, False, bool(self.panel.in_use)
 
@@ -51,8 +59,10 @@ class RequestList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = list(self.result_list)
+        marks = corrections.marks_of(rows)
         for row, age in zip(rows, calendar.ages_of(row.created_at for row in rows), strict=True):
-            vars(row)["age_in_words"] = calendar.in_words(age) if row.status in OPEN else "–"
+            words = corrections.marked(calendar.in_words(age), marks.get(row.pk))
+            vars(row)["age_in_words"] = words if row.status in OPEN else "–"
         self.result_list = rows
 
     @property
@@ -151,7 +161,7 @@ class AccessRequestAdmin(DeskAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [
             *bulk.urls(self),
-            *export.urls(self),
+            *export.RequestFile(self).urls(),
             *decision.urls(self),
             *attachments.urls(self),
             *super().get_urls(),

@@ -63,6 +63,8 @@ def _anchor(form: BaseForm, name: str) -> str:
 
 
 @register.filter
-def without_full_stop(text: str) -> str:
-    """A reason somebody typed, ready to stand inside a sentence."""
-    return text.strip().rstrip(".").rstrip()
+def as_sentence(text: str) -> str:
+    """A reason that somebody typed, ended by one full stop, unless it ends in another such mark."""
+    text = text.strip()
+    text = text if text.endswith("...") else text.rstrip(". \t\r\n")
+    return text if text.endswith(("?", "!", "…", "...")) else f"{text}."

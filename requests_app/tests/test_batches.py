@@ -152,6 +152,47 @@ def test_what_the_filter_let_go_of_meanwhile_is_not_passed_over_in_silence(clien
     assert statuses([gone, waiting]) == [Status.REJECTED, Status.COMPLETED]
 
 
+def test_the_page_marks_what_will_be_refused_as_things_stand_and_says_how_many_can_be_decided(client, decider):
+    fine, held, with_me = filed(), request_in(Status.IN_REVIEW), request_in(Status.IN_REVIEW)
+    AccessRequest.objects.filter(pk=held.pk).update(holder=analyst(name="BRUNO COLEGA"))
+    AccessRequest.objects.filter(pk=with_me.pk).update(holder=decider)
+    mine = filed(requester=EmploymentFactory(user=decider).user)
+    gone, approved = request_in(Status.REJECTED), request_in(Status.APPROVED)
+    response = choose(client, [fine, held, with_me, mine, gone, approved], "APPROVED")
+    rows = outcomes(response)
+    assert list(rows) == [request.protocol for request in (mine, gone, approved, fine, held, with_me)]
+    assert [row[-1] for row in rows.values()] == [
+        "Será recusada. Ninguém decide um pedido que fez ou que é para si.",
+        "Será recusada. Está “Indeferida” e não pode passar para “Aprovada”.",
+        "Será recusada. Já está “Aprovada”.",
+        "–",
+        "Em análise com Bruno Colega.",
+        "–",
+    ]
+    assert "3 das 6 escolhidas podem ser decididas. As outras 3 serão recusadas." in Page(response).text
+    address, fields = form_on(response)
+    page = client.get(client.post(address, fields).url)
+    assert totals(page) == ["Recusadas: 3", "Ainda não tratadas: 0", "Aprovadas: 3"]
+
+
+def test_where_all_can_be_decided_nothing_is_said_of_refusals(client, decider):
+    text = Page(choose(client, [filed(), filed()])).text
+    assert "podem ser decididas" not in text
+    assert "recusada" not in text
+
+
+@pytest.mark.parametrize("to", ["APPROVED", "RETURNED", "REJECTED"])
+def test_where_none_can_be_decided_no_button_is_offered(client, decider, to):
+    refused = [filed(requester=EmploymentFactory(user=decider).user), request_in(Status.REJECTED)]
+    response = choose(client, refused, to, "?situacao=todas")
+    page = Page(response)
+    assert "Nenhuma das escolhidas pode ser decidida. Veja na tabela o motivo de cada uma." in page.text
+    assert len(outcomes(response)) == 2
+    assert not [form for form in page.all("form") if "/lote/" in dict(form.attributes).get("action", "")]
+    assert not page.controls("note")
+    assert page.one("a", class_="button", href=f"{LIST}?situacao=todas")
+
+
 @pytest.mark.parametrize("marked", [["abc"], ["1", "x"], [""], ["\0"], [HUGE], ["٣"], ["1,2"], ["-1"], ["1 "], ["0"]])
 def test_lines_that_are_none_are_told(client, decider, marked):
     request = filed()
@@ -217,7 +258,8 @@ def test_the_page_costs_as_many_queries_for_many_as_for_one(client, decider, own
     choose(client, [one])
     with CaptureQueriesContext(connection) as for_one:
         choose(client, [one])
-    more = many_in(own_system, number)
+    more = [*many_in(own_system, number), *many_in(own_system, number, Status.CANCELLED)]
+    AccessRequest.objects.filter(pk__in=[request.pk for request in more[::2]]).update(requester=decider)
     with CaptureQueriesContext(connection) as for_many:
         choose(client, more)
     assert len(for_many) == len(for_one)

@@ -272,7 +272,7 @@ def test_of_several_holidays_all_are_deleted_or_none(client, keeper, monkeypatch
         ({"starts_on": "31/02/2026"}, "data válida"),
         ({"starts_on": "x" * 5000}, "data válida"),
         ({"name": "a\0b"}, "Caracteres nulos"),
-        ({"scope": "EUROPE"}, "não é uma das escolhas"),
+        ({"scope": "EUROPE"}, "Esta opção não está disponível"),
         ({"name": "Natal", "starts_on": "25/12/2026", "ends_on": "25/12/2026"}, "Este feriado já está na lista."),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -16,7 +17,15 @@ from accounts.cpf import formatted
 from accounts.models import SecurityEvent
 from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory
 from requests_app import workflow
-from requests_app.models import AccessGrant, AccessRequest, InternalNote, ReasonTemplate, Status, TypedCredential
+from requests_app.models import (
+    AccessGrant,
+    AccessRequest,
+    InternalNote,
+    ReasonTemplate,
+    Status,
+    TypedCredential,
+    UserType,
+)
 
 from .factories import UserTypeFactory, analyst, manager, request_in, superuser, unsaved_request
 from .pages import Page, text_of, walk
@@ -184,6 +193,53 @@ def test_the_screen_costs_as_many_queries_with_three_hundred_other_requests_as_w
     assert len(set(costs.values())) == 1, costs
 
 
+def stored_like(request, number, **values):
+    """So many more, as quickly as the database takes them, without histories: each for a user type of its own."""
+    like = {field.attname: getattr(request, field.attname) for field in AccessRequest._meta.fields}
+    first = AccessRequest.objects.count()
+    user_types = UserType.objects.bulk_create(
+        UserType(system=request.system, name=f"Outro {place}") for place in range(first, first + number)
+    )
+    own = ({"id": None, "form_nonce": uuid.uuid4(), "user_type_id": one.pk} for one in user_types)
+    AccessRequest.objects.bulk_create(
+        AccessRequest(**like | one | {"protocol": f"1999-{place:06d}"} | values) for place, one in enumerate(own, first)
+    )
+
+
+@pytest.mark.parametrize("left", ["", "?_changelist_filters=q%3Dmaria%26comarca%3DDourados"])
+@pytest.mark.parametrize(
+    ("to", "credential"), [("REJECTED", "OWN"), ("RETURNED", "OWN"), ("APPROVED", "OPERATOR"), ("APPROVED", "PORTAL")]
+)
+@pytest.mark.parametrize("grows", ["queue", "earlier"])
+def test_a_decision_costs_as_many_queries_with_300_in_the_queue_or_of_the_person_as_with_one(
+    client, decider, grows, to, credential, left
+):
+    user_type = UserTypeFactory(system__credential=credential)
+    unit = UnitFactory(comarca="Dourados")
+    waiting = unsaved_request(user_type=user_type, bond=EmploymentFactory(user__name="MARIA", unit=unit))
+    rejected = {"status": Status.REJECTED, "decided_by_id": decider.pk, "decided_at": timezone.now()}
+    costs = []
+    for number in (1, 1, 3, 300):  # the first looks up what a session needs once
+        bond = EmploymentFactory(user__name="MARIA", unit=unit)
+        if grows == "queue":
+            stored_like(waiting, number - 1 - AccessRequest.objects.waiting().count())
+        else:
+            stored_like(unsaved_request(user_type=user_type, bond=bond), number, **rejected)
+        request = filed(user_type=user_type, bond=bond)
+        in_queue, earlier = AccessRequest.objects.waiting(), AccessRequest.objects.filter(beneficiary=bond.user)
+        assert (in_queue.count(), earlier.count()) == ((number, 1) if grows == "queue" else (1, number + 1))
+
+        with CaptureQueriesContext(connection) as queries:
+            response = client.post(
+                screen(request, "decidir") + left, {"to": to, "note": "Falta a portaria.", "opens_next": "on"}
+            )
+
+        following = in_queue.order_by("pk").first()
+        assert response.url.partition("?")[0] == (screen(following) if following else QUEUE)
+        costs.append(len(queries))
+    assert len(set(costs[1:])) == 1, costs
+
+
 # --- Reasons ---------------------------------------------------------------------------------------------------------
 def test_only_texts_in_use_that_fit_the_system_and_what_can_be_decided_are_offered(client, decider):
     request = filed()
@@ -310,7 +366,7 @@ def test_nobody_else_writes_texts(client, who):
         ({"text": "a\0b"}, "Caracteres nulos não são permitidos."),
         ({"text": "a" * 1501}, "no máximo 1500 caracteres"),
         ({"title": "Perfil só para magistrados"}, "Já existe um modelo com este título."),
-        ({"decision": "APPROVED"}, "APPROVED não é uma das escolhas disponíveis"),
+        ({"decision": "APPROVED"}, "Esta opção não está disponível"),
     ],
 )
 def test_a_text_that_cannot_be_gets_a_sentence_and_is_not_kept(client, fields, sentence):
@@ -545,6 +601,49 @@ def test_a_refused_decision_opens_nothing(client, decider):
     assert "checked" in dict(Page(response).controls("opens_next")[0].attributes)
 
 
+# --- What stands in the way ------------------------------------------------------------------------------------------
+def test_what_is_wrong_is_said_above_the_page_with_a_way_to_the_field(client, decider):
+    request = filed(user_type=UserTypeFactory(system__credential="OPERATOR"))
+    response = decide(client, request, "REJECTED")
+    summary = Page(response).one("ul", class_="errorlist", role="alert")
+    assert "data-error-summary" in dict(summary.attributes)
+    [link] = [element for element in walk(summary) if element.name == "a"]
+    assert text_of(link).startswith("Motivo: Escreva o motivo")
+    assert Page(response).one("textarea", id=dict(link.attributes)["href"].removeprefix("#"))
+
+    workflow.move(request.pk, Status.APPROVED, by=decider)
+    said_of = text_of(Page(decide(client, request, "COMPLETED", sends_own="")).one("ul", class_="errorlist"))
+    assert "Login no outro sistema: Digite" in said_of
+    assert "Primeira senha no outro sistema: Digite" in said_of
+    assert "Nova nota: Escreva a nota." in refusal(annotate(client, request, ""))
+    assert not Page(client.get(screen(request))).one("ul", class_="errorlist")
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (Status.PENDING, "Esta solicitação não pode ser aprovada como está. SIEL – Consulta não aceita pedidos"),
+        (Status.APPROVED, "O acesso não pode ser registrado como está. SIEL – Consulta não aceita pedidos"),
+    ],
+)
+def test_what_forbids_an_approval_is_said_before_anything_is_typed(client, decider, status, sentence):
+    user_type = UserTypeFactory(name="Consulta", system__name="SIEL", system__credential="OPERATOR")
+    request = request_in(status, user_type=user_type)
+    assert "como está" not in Page(client.get(screen(request))).text
+    user_type.is_active = False
+    user_type.save()
+    assert sentence in Page(client.get(screen(request))).text
+
+
+def test_who_has_taken_a_request_on_is_named_beside_the_buttons_and_to_who_is_too_late(client, decider):
+    request, mine = filed(), filed()
+    workflow.move(mine.pk, Status.IN_REVIEW, by=decider)
+    workflow.move(request.pk, Status.IN_REVIEW, by=analyst(name="BIA LISTA"))
+    assert "Bia Lista assumiu esta solicitação." in Page(client.get(screen(request))).text
+    assert "assumiu esta solicitação" not in Page(client.get(screen(mine))).text
+    assert f"{request.protocol} já está em análise com Bia Lista." in refusal(decide(client, request, "IN_REVIEW"))
+
+
 # --- What was typed, and another button pressed ----------------------------------------------------------------------
 HALF = {"note": "Falta o ato de", "login": "maria.souza", "password": "Capim dourado 88", "renew_password": "on"}
 
@@ -581,6 +680,8 @@ def test_to_look_at_the_cpf_loses_no_reason(client, decider):
     page = Page(response)
     assert formatted(request.beneficiary.cpf) in page.text
     assert page.value("note") == HALF["note"]
+    assert page.value("login") == HALF["login"]
+    assert not page.value("password")
     assert "checked" in dict(page.controls("sends_own")[0].attributes)
 
 

@@ -24,7 +24,7 @@ from accounts.models import (
     Term,
     TermAcceptance,
 )
-from accounts.tests.factories import EmploymentFactory, UserFactory
+from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app import catalogue, workflow
 from requests_app.models import (
     AccessGrant,
@@ -223,7 +223,10 @@ def test_opening_one_shows_who_asks_what_for_whom_and_its_history(client, decide
     assert page.one("a", href=screen(earlier))
     [history] = page.all("table", class_="desk-history")
     rows = [text_of(row) for row in walk(history) if row.name == "tr"]
-    assert [("Quem Pede" in rows[1], "Pendente" in rows[1]), ("Ana Lista" in rows[2], "Em análise" in rows[2])] == [
+    assert [
+        ("Quem Pede" in rows[1], "Pedido enviado" in rows[1]),
+        ("Ana Lista" in rows[2], "Em análise" in rows[2]),
+    ] == [
         (True, True),
         (True, True),
     ]
@@ -577,6 +580,7 @@ def test_a_new_password_is_offered_only_where_the_person_chose_one(client, decid
         Status.PENDING, bond=EmploymentFactory(), user_type=UserTypeFactory(system__credential="OPERATOR")
     )
     decided = request_in(Status.APPROVED, bond=EmploymentFactory())
+    staff = request_in(Status.PENDING, bond=EmploymentFactory(user__is_staff=True))
     offered = {
         name: bool(Page(client.get(screen(request))).controls("renew_password"))
         for name, request in {
@@ -585,9 +589,38 @@ def test_a_new_password_is_offered_only_where_the_person_chose_one(client, decid
             "provisional": provisional,
             "other system": other_system,
             "decided": decided,
+            "staff": staff,
         }.items()
     }
-    assert offered == {"chosen": True, "never": False, "provisional": False, "other system": False, "decided": False}
+    assert [name for name, is_offered in offered.items() if is_offered] == ["chosen"]
+
+
+OF_THE_STAFF = "Esta pessoa é da equipe do portal e já tem senha própria."
+
+
+@pytest.mark.parametrize("quality", ["is_staff", "is_superuser"])
+def test_a_decision_replaces_no_password_that_somebody_of_the_staff_chose(client, decider, quality):
+    bond = EmploymentFactory(**{f"user__{quality}": True})
+    request = filed(bond=bond)
+    response = decide(client, request, "APPROVED", renew_password="on")
+    assert response.status_code == 409
+    assert OF_THE_STAFF in text_of(Page(response).one("ul", class_="errorlist"))
+
+    decide(client, request, "APPROVED")
+    grant = AccessGrant.objects.get(user=bond.user)
+    address = f"{GRANTS}{grant.pk}/reemitir/"
+    assert not Page(client.get(f"{GRANTS}{grant.pk}/change/")).one("form", action=address)
+    response = client.post(address, {"note": "Não chegou."})
+    assert response.status_code == 409
+    assert OF_THE_STAFF in text_of(Page(response).one("ul", class_="errorlist"))
+    bond.user.refresh_from_db()
+    assert bond.user.check_password(PASSWORD)
+
+
+def test_somebody_of_the_staff_who_chose_no_password_yet_gets_another_provisional_one(client, decider):
+    request = filed(bond=EmploymentFactory(user__is_staff=True, user__password=make_password(None)))
+    grant = workflow.move(request.pk, Status.APPROVED, by=decider).grant
+    assert client.post(f"{GRANTS}{grant.pk}/reemitir/", {"note": "Não chegou."}).status_code == 302
 
 
 @pytest.mark.parametrize(("ticked", "kind"), [({}, "access_granted"), ({"renew_password": "on"}, "credential")])

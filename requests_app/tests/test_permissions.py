@@ -90,6 +90,7 @@ DOORS = {
     "requests_app/accessrequest/lote/<int:pk>/": ("AGUS", ""),
     "requests_app/accessrequest/lote/<int:pk>/continuar/": ("AGUS", "A"),
     "requests_app/accessrequest/exportar/": ("AGUS", "GUS"),
+    "requests_app/accessgrant/exportar/": ("AGUS", "GUS"),
     "requests_app/accessgrant/<int:pk>/mover/": ("AGUS", "A"),
     "requests_app/accessgrant/<int:pk>/prazo/": ("AGUS", "A"),
     "requests_app/accessgrant/<int:pk>/reemitir/": ("AGUS", "A"),

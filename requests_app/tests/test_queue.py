@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import time_machine
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -22,7 +23,7 @@ from requests_app.admin import filters
 from requests_app.admin.queue import AccessRequestAdmin
 from requests_app.models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, Holiday, Status
 
-from .factories import ExternalSystemFactory, UserTypeFactory, analyst, grant_of, manager, request_in
+from .factories import ExternalSystemFactory, UserTypeFactory, analyst, grant_of, manager, request_in, superuser
 from .pages import Page, text_of, walk
 
 pytestmark = pytest.mark.django_db
@@ -461,9 +462,38 @@ def test_a_lookup_made_by_hand_is_refused(client, several, lookup):
     assert client.get(f"{LIST}?{lookup}").status_code == 400
 
 
-@pytest.mark.parametrize("extra", ["p=abc", "p=99999", "o=99.-99", "o=x", "e=1", "all=1", "_popup=1"])
+@pytest.mark.parametrize("extra", ["o=99.-99", "o=x", "e=1", "all=1", "_popup=1"])
 def test_odd_pages_and_orders_are_no_fault(client, several, extra):
     assert client.get(f"{LIST}?{extra}", follow=True).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("number", "page"),
+    [
+        *[("2", 2), ("3", 3), ("4", 3), ("9999", 3), (HUGE, 3), ("0", 1), ("-1", 1), (f"-{HUGE}", 1)],
+        *[("", 1), ("abc", 1), ("1.5", 1), ("9" * 5000, 1), ("\0", 1), ("²", 1), ("٣", 3)],
+    ],
+)
+def test_a_page_that_is_not_there_is_the_nearest_one_and_the_filters_stay(client, decider, monkeypatch, number, page):
+    monkeypatch.setattr(AccessRequestAdmin, "list_per_page", 1)
+    user_type = UserTypeFactory()
+    wanted = [request_in(Status.PENDING, user_type=user_type) for _ in range(3)]
+    request_in(Status.PENDING)
+    response = client.get(LIST, {"p": number, "sistema": user_type.system_id})
+    assert shown(response) == [wanted[page - 1].protocol]
+    assert [text_of(here) for here in Page(response).all("span", class_="this-page")] == [str(page)]
+    assert Page(response).value("sistema") == str(user_type.system_id)
+
+
+@pytest.mark.parametrize("registered", admin.site._registry.values(), ids=str)
+def test_every_list_of_the_administration_shows_its_last_page_for_one_beyond_its_end(client, monkeypatch, registered):
+    client.force_login(superuser())
+    monkeypatch.setattr(type(registered), "list_per_page", 1)
+    monkeypatch.setattr(desk.CappedPaginator, "most", 2)
+    many(3)
+    address = f"/admin/{registered.opts.app_label}/{registered.opts.model_name}/"
+    for number in ("-7", "7", HUGE):
+        assert client.get(address, {"p": number}).status_code == 200
 
 
 def test_what_waits_is_read_from_its_beginning_and_what_is_over_from_its_end(client, decider):
@@ -641,8 +671,6 @@ def test_a_list_that_is_whole_says_how_many_it_has(client, decider, monkeypatch)
 
 
 def test_every_list_of_the_administration_has_the_capped_paginator():
-    from django.contrib import admin
-
     counting = [
         model._meta.label
         for model, registered in admin.site._registry.items()

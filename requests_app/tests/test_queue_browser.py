@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 FIRST, LIST = "/admin/", "/admin/requests_app/accessrequest/"
+GRANTS = "/admin/requests_app/accessgrant/"
 
 
 def sign_in(page, person):
@@ -27,9 +28,14 @@ def sign_in(page, person):
     page.wait_for_url(f"**{FIRST}")
 
 
+def axe(page):
+    faults = Axe().run(page, options=WCAG).response["violations"]
+    return [(fault["id"], fault["nodes"][0]["html"]) for fault in faults]
+
+
 def faults_of(page):
     """What axe finds against WCAG 2.2 AA, and what reaches past the window at 320 and 360 pixels."""
-    found = [(fault["id"], fault["nodes"][0]["html"]) for fault in Axe().run(page, options=WCAG).response["violations"]]
+    found = axe(page)
     size = page.viewport_size
     for width in (320, 360):
         page.set_viewport_size({"width": width, "height": 800})
@@ -68,12 +74,81 @@ def test_the_desk_reads_on_a_telephone_as_on_a_screen(page, portal_server, work)
     label = waiting.locator("td").nth(1).evaluate("cell => getComputedStyle(cell, '::before').content")
     assert "Idade" in label
 
-    page.goto(LIST)
-    expect(page.get_by_text("Deslize a tabela para o lado")).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 800})
-    expect(page.get_by_text("Deslize a tabela para o lado")).to_be_hidden()
+    page.goto(LIST)
     faults[LIST] = faults_of(page)
-    assert faults == {FIRST: [], LIST: []}
+    page.goto(GRANTS)
+    faults[GRANTS] = faults_of(page)
+    assert faults == {FIRST: [], LIST: [], GRANTS: []}
+
+
+@pytest.mark.parametrize(("address", "marks"), [(LIST, ["Marcar"]), (GRANTS, [])])
+def test_on_a_telephone_each_row_of_a_list_is_a_card_that_is_read_without_scrolling_sideways(
+    page, portal_server, work, address, marks
+):
+    sign_in(page, work[0])
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(address)
+    results = page.locator(".results")
+    assert results.evaluate("box => box.scrollWidth <= box.clientWidth")
+    row = page.locator("#result_list tbody tr").first
+    headings = [text.strip() for text in page.locator("#result_list thead .text").all_text_contents()]
+    _what_is_listed, *columns = filter(None, headings)
+    labels = row.locator("td").evaluate_all("cells => cells.map(cell => getComputedStyle(cell, '::before').content)")
+    beside = [label.split('"')[1].removesuffix(": ") for label in labels]
+    assert beside == [*marks, *columns]
+    # For those who hear the page it is a table still.
+    expect(page.get_by_role("table").get_by_role("columnheader")).to_have_count(row.locator("> *").count())
+    expect(row.get_by_role("rowheader")).to_have_count(1)
+    assert axe(page) == []
+
+
+def test_on_a_telephone_lines_are_marked_one_by_one_or_all_together(page, portal_server, work):
+    sign_in(page, work[0])
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(LIST)
+    boxes = page.locator("input.action-select")
+    for box in (page.locator("#action-toggle"), boxes.first):
+        size = box.bounding_box()
+        assert size["width"] >= 24
+        assert size["height"] >= 24
+    page.locator("#action-toggle").check()
+    assert boxes.evaluate_all("boxes => boxes.every(box => box.checked)")
+    boxes.first.uncheck()
+    page.get_by_label("Com as escolhidas").select_option("Indeferir")
+    page.get_by_role("button", name="Continuar").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Indeferir 2 solicitações")
+
+
+def test_on_a_telephone_the_filters_are_folded_until_one_is_in_use(page, portal_server, work):
+    sign_in(page, work[0])
+    page.set_viewport_size({"width": 360, "height": 740})
+    for address in (LIST, GRANTS):
+        page.goto(address)
+        system = page.get_by_label("Sistema", exact=True)
+        expect(page.get_by_label("Procurar")).to_be_visible()
+        expect(system).to_be_hidden()
+        page.get_by_text("Filtros", exact=True).click()
+        system.select_option("BNMP 2.0")
+        page.get_by_role("button", name="Filtrar").click()
+        page.wait_for_url("**sistema=**")
+        expect(system).to_be_visible()
+        page.goto(address)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        expect(system).to_be_visible()
+        page.set_viewport_size({"width": 360, "height": 740})
+
+
+def test_the_links_of_the_head_are_large_enough_to_be_hit(page, portal_server, work):
+    sign_in(page, work[0])
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        page.goto(LIST)
+        heights = page.locator("#header a, #header button, .breadcrumbs a").evaluate_all(
+            "links => links.map(link => link.getBoundingClientRect().height)"
+        )
+        assert len(heights) >= 5
+        assert min(heights) >= 24
 
 
 def test_somebody_finds_a_request_by_keyboard_and_comes_back_to_the_list(page, portal_server, work):

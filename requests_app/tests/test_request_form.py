@@ -406,7 +406,7 @@ def test_a_name_that_cannot_be_one_gets_its_own_sentence_and_no_other(client, re
     assert not AccessRequest.objects.exists()
 
 
-NOT_OFFERED = "Faça uma escolha válida."
+NOT_OFFERED = "Esta opção não está disponível."
 
 
 def other_systems():

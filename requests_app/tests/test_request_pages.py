@@ -484,7 +484,7 @@ def test_fault_18_and_asvs_2_2_2_what_is_forged_into_a_correction_changes_nothin
         ("requester_phone", "x", "Telefone inválido."),
         ("beneficiary", HUGE, "no máximo 20 caracteres"),
         ("beneficiary", "", "Informe para quem é o acesso"),
-        ("user_type", "0", "Faça uma escolha válida."),
+        ("user_type", "0", "Esta opção não está disponível."),
     ],
 )
 def test_a_correction_that_cannot_be_is_refused_beside_its_field(client, field, value, sentence):

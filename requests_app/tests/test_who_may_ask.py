@@ -260,7 +260,7 @@ def test_a_system_is_offered_and_accepted_within_its_dates(client, first, last):
     assert said in text_of(page.one(id="system-notes"))
     assert AccessRequest.objects.count() == accepted
     if not accepted:
-        assert "Faça uma escolha válida." in refusal.beside("system")
+        assert "Esta opção não está disponível." in refusal.beside("system")
 
 
 @pytest.mark.parametrize(
