@@ -94,6 +94,7 @@ def confirm_page(request: UserRequest, form: BatchForm, filters: str) -> HttpRes
     refusals = {chosen.pk: batches.why_refused(chosen, to, request.user) for chosen in form.requests}
     # What will be refused comes first: of many, the page shows only some.
     lines = sorted(form.requests, key=lambda chosen: not refusals[chosen.pk])
+    can_be_decided = sum(not refusal for refusal in refusals.values())
     context = {
         **admin.site.each_context(request),
         "title": f"{DECISIONS[to]} {counted(len(form.requests))}",
@@ -103,8 +104,9 @@ def confirm_page(request: UserRequest, form: BatchForm, filters: str) -> HttpRes
         "shown": [(chosen, refusals[chosen.pk], with_whom(chosen, request)) for chosen in lines[:MOST_SHOWN]],
         "more": len(lines[MOST_SHOWN:]),
         "chosen": len(lines),
-        "refused": sum(map(bool, refusals.values())),
-        "can_be_decided": sum(not refusal for refusal in refusals.values()),
+        "refused": len(lines) - can_be_decided,
+        "can_be_decided": can_be_decided,
+        "button": f"{DECISIONS[to]} {counted(can_be_decided)}",
         "own": sum(chosen.is_of(request.user) for chosen in form.requests),
         "by_hand": to == Status.APPROVED and any(chosen.system.credential == by_hand for chosen in form.requests),
         "back": reverse(LIST, query=QueryDict(filters)),

@@ -170,6 +170,7 @@ def test_the_page_marks_what_will_be_refused_as_things_stand_and_says_how_many_c
         "–",
     ]
     assert "3 das 6 escolhidas podem ser decididas. As outras 3 serão recusadas." in Page(response).text
+    assert "Aprovar 3 solicitações" in [text_of(button) for button in Page(response).all("button")]
     address, fields = form_on(response)
     page = client.get(client.post(address, fields).url)
     assert totals(page) == ["Recusadas: 3", "Ainda não tratadas: 0", "Aprovadas: 3"]
