@@ -454,10 +454,12 @@ def test_a_password_that_waits_to_be_mailed_is_shared(smtp_sink):
     assert signs_in(bond.user, password)
 
 
-def test_a_password_that_the_person_chose_meanwhile_is_never_replaced(smtp_sink):
+@pytest.mark.parametrize("is_staff", [False, True])
+def test_a_password_that_the_person_chose_meanwhile_is_never_replaced(smtp_sink, is_staff):
     (grant,) = fails(smtp_sink, never_had_one())
     mail = credential_mail(grant)
     choose(grant.user)
+    User.objects.filter(pk=grant.user_id).update(is_staff=is_staff)
     smtp_sink.deliveries.clear()
     try_again(mail)
     outbox.send_due()

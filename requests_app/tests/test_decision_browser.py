@@ -199,7 +199,8 @@ def test_what_is_returned_is_corrected_by_who_asked_and_comes_back_to_the_queue(
     sign_in(page, decider)
     page.goto(QUEUE)
     page.get_by_role("link", name=request.protocol).click()
-    expect(page.get_by_text("Portaria 12/2026, para o balcão.")).to_be_visible()
+    expect(page.get_by_text("Portaria 12/2026, para o balcão.", exact=True)).to_be_visible()
+    expect(page.get_by_text("Agora: Portaria 12/2026, para o balcão.")).to_be_visible()
     expect(button(page, "Aprovar")).to_be_visible()
 
 
@@ -219,7 +220,7 @@ def test_registering_by_hand_shows_the_civil_name_takes_the_credential_and_forge
     page.get_by_label("Primeira senha no outro sistema").fill(FIRST)
     page.get_by_label("O próprio sistema envia").check()
     button(page, "Registrar acesso").click()
-    expect(page.get_by_text("as duas coisas não.")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="as duas coisas não.").first).to_be_focused()
     expect(page.get_by_label("Login no outro sistema")).to_have_value("joana.luz")
     expect(page.get_by_label("Primeira senha no outro sistema")).to_have_value("")
     page.get_by_label("O próprio sistema envia").uncheck()

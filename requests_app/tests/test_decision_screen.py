@@ -605,7 +605,7 @@ def test_a_refused_decision_opens_nothing(client, decider):
 def test_what_is_wrong_is_said_above_the_page_with_a_way_to_the_field(client, decider):
     request = filed(user_type=UserTypeFactory(system__credential="OPERATOR"))
     response = decide(client, request, "REJECTED")
-    summary = Page(response).one("ul", class_="errorlist", role="alert")
+    summary = Page(response).one("div", role="alert")
     assert "data-error-summary" in dict(summary.attributes)
     [link] = [element for element in walk(summary) if element.name == "a"]
     assert text_of(link).startswith("Motivo: Escreva o motivo")

@@ -99,7 +99,7 @@ def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None, seen: i
     """
     grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
     user = User.objects.locked(grant.user_id)
-    if refusal := _why_not_reissue(by, grant):
+    if refusal := _why_not_reissue(by, grant) or _why_not_replace(grant):
         raise MoveRefusedError(refusal)
     refuse_if_moved(grant, seen)
     if not can_be_read(note):
@@ -147,7 +147,7 @@ def is_own(by: User, grant: AccessGrant) -> bool:
 
 def may_reissue(by: User, grant: AccessGrant) -> bool:
     """What the button asks before it is shown."""
-    return not _why_not_reissue(by, grant)
+    return not (_why_not_reissue(by, grant) or _why_not_replace(grant))
 
 
 def _why_not_reissue(by: User, grant: AccessGrant) -> str:
@@ -159,13 +159,12 @@ def _why_not_reissue(by: User, grant: AccessGrant) -> str:
         return "Só um acesso ativo tem credencial para reemitir."
     if not (grant.user.is_active and grant.user.email):
         return "Esta pessoa está inativa ou não tem e-mail no cadastro."
-    return _why_none_of_ours(grant)
-
-
-def _why_none_of_ours(grant: AccessGrant) -> str:
-    credential = grant.user_type.system.credential
-    if credential == ExternalSystem.Credential.OWN:
+    if grant.user_type.system.credential == ExternalSystem.Credential.OWN:
         return "A senha deste sistema não é emitida pelo portal."
-    if credential == ExternalSystem.Credential.PORTAL and not provisional.may_replace(grant.user):
-        return OF_THE_STAFF
     return ""
+
+
+def _why_not_replace(grant: AccessGrant) -> str:
+    """Whose password here stays as it is; nothing where the system has a password of its own."""
+    is_ours = grant.user_type.system.credential == ExternalSystem.Credential.PORTAL
+    return OF_THE_STAFF if is_ours and not provisional.may_replace(grant.user) else ""
