@@ -89,7 +89,7 @@ def warn_of_lapsing(*, dry_run: bool) -> int:
             outbox.owe(emails.PROVISIONAL_LAPSING, recipient=live.user_id, about=live.pk)
 
     warned = OutgoingMail.objects.filter(kind=emails.PROVISIONAL_LAPSING, object_id=OuterRef("pk"))
-    due = provisional.lapsing().filter(~Exists(warned)).select_related("user")
+    due = provisional.lapsing().filter(~Exists(warned))
     return in_batches(due, owe, dry_run=dry_run)
 
 

@@ -120,8 +120,8 @@ def register(name: str, kind: Kind) -> None:
 def owe(kind: str, *, recipient: int, about: int) -> None:
     """Promise one mail to a person (by their key), in the transaction that makes it due.
 
-    A second one about the same thing is the same mail.
-    Raises KeyError for an unknown kind, and TransactionManagementError outside a transaction.
+    A second one about the same thing is the same mail. Raises KeyError for an unknown kind, and
+    TransactionManagementError outside a transaction.
     """
     if kind not in KINDS:
         raise KeyError(kind)
