@@ -5,6 +5,8 @@ Open links die by themselves: the address is part of what they are signed over (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,15 +16,6 @@ from .masking import kept_reason, masked_address
 from .models import AddressChange, SecurityEvent, User
 
 ADDRESS_CHANGED = "address_changed"
-
-
-def _end_what_it_received(user: User) -> None:
-    """A provisional password that was mailed to the address before opens nothing any more."""
-    live = provisional.live_of(user)
-    if live is not None and live.mailed_at is not None:
-        provisional.end(user)
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
 
 
 @transaction.atomic
@@ -43,13 +36,28 @@ def tell(user: User, old: str, *, by: User | None, reason: str = "", request: Ht
 
     The caller holds the transaction.
     """
+    tell_all([(user, old)], by=by, reason=reason, request=request)
+
+
+def tell_all(
+    changes: Sequence[tuple[User, str]],
+    *,
+    by: User | None = None,
+    reason: str = "",
+    request: HttpRequest | None = None,
+) -> None:
+    """``tell`` of many people (each with the address before), in as many statements as of one."""
     reason = kept_reason(reason)
-    before, after = (masked_address(address) or "sem e-mail" for address in (old, user.email))
-    detail = f"{before} → {after}" + (f": {reason}" if reason else "")
-    security.record(SecurityEvent.Kind.EMAIL_CHANGED, user=user, actor=by, request=request, detail=detail)
-    if not (old or reason):
-        return
-    change = AddressChange.objects.create(user=user, old=old, reason=reason)  # the event may have cut the reason
-    if old:
-        _end_what_it_received(user)
-        outbox.owe(ADDRESS_CHANGED, recipient=user.pk, about=change.pk)
+    details = {user.pk: _in_words(old, user.email, reason) for user, old in changes}
+    security.record_each(SecurityEvent.Kind.EMAIL_CHANGED, details, actor=by, request=request)
+    # The event may have cut the reason.
+    kept = [AddressChange(user=user, old=old, reason=reason) for user, old in changes if old or reason]
+    told = [change for change in AddressChange.objects.bulk_create(kept) if change.old]
+    if told:
+        provisional.end_mailed([change.user for change in told])
+        outbox.owe_all(ADDRESS_CHANGED, [(change.user_id, change.pk) for change in told])
+
+
+def _in_words(old: str, new: str, reason: str) -> str:
+    before, after = (masked_address(address) or "sem e-mail" for address in (old, new))
+    return f"{before} → {after}" + (f": {reason}" if reason else "")

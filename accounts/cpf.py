@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import mul
+
 DIGITS = frozenset("0123456789")
 SEPARATORS = str.maketrans("", "", ".- \t\u00a0")
 
@@ -13,11 +15,9 @@ def is_valid(cpf: str) -> bool:
     """
     if len(cpf) != 11 or not DIGITS.issuperset(cpf) or len(set(cpf)) == 1:  # noqa: PLR2004 - a CPF has eleven digits
         return False
-    for length in (9, 10):
-        total = sum(int(digit) * weight for digit, weight in zip(cpf, range(length + 1, 1, -1), strict=False))
-        if int(cpf[length]) != total * 10 % 11 % 10:
-            return False
-    return True
+    digits = [*map(int, cpf)]
+    # Weights 10 to 2 for the first check digit, 11 to 2 for the second.
+    return all(sum(map(mul, digits, range(at + 1, 1, -1))) * 10 % 11 % 10 == digits[at] for at in (9, 10))
 
 
 def clean(typed: object) -> str | None:

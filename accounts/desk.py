@@ -52,7 +52,8 @@ def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
     if typed.strip() and not words:
         return people.none()
     for word in words:
-        people = people.filter(Q(search_name__contains=f" {word}") | Q(employments__matricula__startswith=word))
+        numbered = Q(employments__matricula__startswith=word) | Q(employments__matricula__startswith=word.upper())
+        people = people.filter(Q(search_name__contains=f" {word}") | numbered)
     return people
 
 

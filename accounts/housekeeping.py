@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from . import emails, enrolments, outbox, provisional, removals, sessions
+from .directory import effects
 from .masking import masked_address
 from .models import (
     AddressChange,
@@ -115,6 +116,16 @@ def close_removals(*, dry_run: bool) -> int:
     return in_batches(removals.lapsed().select_related("user").order_by("pk"), close, dry_run=dry_run)
 
 
+def close_entries(*, dry_run: bool) -> int:
+    """Of whoever has no bond any more since its last day passed; an import closes them itself."""
+    return in_batches(effects.gone().order_by("pk"), effects.close, dry_run=dry_run)
+
+
+def open_entries(*, dry_run: bool) -> int:
+    """Of whoever was shut out for want of a bond and has one that begins by now."""
+    return in_batches(effects.came_back().order_by("pk"), effects.let_in, dry_run=dry_run)
+
+
 def forget_telephones(*, dry_run: bool) -> int:
     """Whose first code never came, with their keys."""
     over = timezone.now() - enrolments.LIFE
@@ -167,6 +178,8 @@ CHORES: dict[str, Chore] = {
     "Avisos de senha provisória perto de vencer": warn_of_lapsing,
     "Endereços anteriores, já avisados, mascarados": mask_old_addresses,
     "Retiradas de segundo fator vencidas, encerradas": close_removals,
+    "Entradas de quem não tem mais vínculo, fechadas": close_entries,
+    "Entradas de quem voltou a ter vínculo, abertas": open_entries,
     "Celulares não confirmados, apagados": forget_telephones,
     "Sessões encerradas, apagadas": forget_sessions,
     "Contagens de tentativas antigas, apagadas": forget_counts,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .models import User
 
 NOT_SENT = "A sua sessão terminou. O que você enviou não foi gravado. Entre de novo e repita o envio."
+KEPT = "A sua sessão terminou. O que você digitou ficou guardado como rascunho. Entre de novo para continuar."
 STALE = "A página ficou aberta por muito tempo. Confira o que digitou e envie de novo."
 
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
@@ -187,15 +188,19 @@ class RequestIdMiddleware:
 
 
 class SignInFirstMiddleware(LoginRequiredMiddleware):
-    """Leads strangers to the door; whoever sent something is told there that it was not taken."""
+    """Leads strangers to the door; whoever sent something is told there that it was not taken.
+
+    A view that can keep it for the person whose form it was has ``keep_unsent``.
+    """
 
     #: Posted by a page that is open, and not by the person.
-    BY_ITSELF = frozenset({"session-use"})
+    BY_ITSELF = frozenset({"session-use", "draft"})
 
     def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
         name = request.resolver_match.url_name if request.resolver_match else ""
         if request.method == "POST" and name not in self.BY_ITSELF:
-            messages.warning(request, NOT_SENT)
+            keep = getattr(getattr(view_func, "view_class", None), "keep_unsent", None)
+            messages.warning(request, KEPT if keep is not None and keep(request) else NOT_SENT)
         return super().handle_no_permission(request, view_func)
 
 

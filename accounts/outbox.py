@@ -10,7 +10,7 @@ import re
 import smtplib
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -123,12 +123,18 @@ def owe(kind: str, *, recipient: int, about: int) -> None:
     A second one about the same thing is the same mail. Raises KeyError for an unknown kind, and
     TransactionManagementError outside a transaction.
     """
+    owe_all(kind, [(recipient, about)])
+
+
+def owe_all(kind: str, mails: Iterable[tuple[int, int]]) -> None:
+    """``owe`` of many at once: (recipient, about)."""
     if kind not in KINDS:
         raise KeyError(kind)
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a mail is owed in the transaction that makes it due")
+    cause = correlation.current()
     OutgoingMail.objects.bulk_create(
-        [OutgoingMail(kind=kind, recipient_id=recipient, object_id=about, request_id=correlation.current())],
+        [OutgoingMail(kind=kind, recipient_id=to, object_id=about, request_id=cause) for to, about in mails],
         ignore_conflicts=True,
     )
     ring_on_commit()

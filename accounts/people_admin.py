@@ -15,7 +15,19 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from . import cpf as cpf_rules
-from . import factors, mail_admin, removals, roles, roles_admin, security, sessions, situation, support
+from . import (
+    factors,
+    mail_admin,
+    outsiders,
+    outsiders_admin,
+    removals,
+    roles,
+    roles_admin,
+    security,
+    sessions,
+    situation,
+    support,
+)
 from .desk import KeptAdmin, KeySelect, find_people, is_key
 from .http import UserRequest, wanted
 from .models import Employment, OutgoingMail, SecurityEvent, User
@@ -61,8 +73,18 @@ MAILS_SHOWN = 10
 
 class EmploymentInline(EmploymentTable):
     model = Employment
+    fk_name = "user"
     extra = 0
     can_delete = False
+    #: What comes from outside the personnel file is changed by pages of its own (``outsiders_admin``).
+    fields = ("matricula", "cargo", "staff_kind", "unit", "started_on", "ended_on")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Employment]:
+        return super().get_queryset(request).filter(kind=Employment.Kind.DIRECTORY)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Gestão adds bonds from outside, and none that the personnel file would bring."""
+        return bool(getattr(request.user, "is_superuser", False)) and super().has_add_permission(request, obj)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "unit":
@@ -122,10 +144,12 @@ class UserAdmin(KeptAdmin):
         The help desk calls people back by the telephone that stands here.
         """
         own = obj is not None and obj.pk == request.user.pk
+        # Whoever left comes in again with a bond, and not by a hand that the next night would overrule.
+        by_bond = ("is_active",) if obj is not None and not obj.is_active and obj.left_at else ()
         if request.user.is_superuser and not own:
-            return self.readonly_fields
+            return (*self.readonly_fields, *by_bond)
         guarded = obj is not None and (own or obj.is_staff or obj.is_superuser)
-        return (*self.readonly_fields, *(("is_active", *self.CALLED_BY) if guarded else ()))
+        return (*self.readonly_fields, *(("is_active", *self.CALLED_BY) if guarded else by_bond))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -168,6 +192,7 @@ class UserAdmin(KeptAdmin):
             "subtitle": None,
             "person": person,
             "situation": situation.of(person),
+            "outside_bonds": outsiders.of(person),
             "can_have_link": situation.can_have_link(person),
             "may": {act.name: support.may(by, act, person) for act in Act},
             "is_own": by.pk == person.pk,
@@ -201,7 +226,7 @@ class UserAdmin(KeptAdmin):
             path(f"<int:pk>/{word}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
             for word, (name, view) in views.items()
         ]
-        return [*own, *super().get_urls()]
+        return [*outsiders_admin.urls(self), *own, *super().get_urls()]
 
     def link_view(self, request: UserRequest, pk: int) -> HttpResponse:
         return self.done(request, pk, Act.SEND_LINK, support.send_link, "O link segue por e-mail em instantes.")

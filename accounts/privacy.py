@@ -69,6 +69,7 @@ def registration(user: User) -> dict[str, Value]:
         "cadastro_em": user.date_joined,
         "ultima_entrada": user.last_login,
         "pode_entrar": user.is_active,
+        "sem_vinculo_desde": user.left_at,
         "tem_senha": user.has_usable_password(),
         "usa_a_administracao": user.is_staff,
         "grupos": ", ".join(user.groups.order_by("name").values_list("name", flat=True)) or None,
@@ -86,6 +87,7 @@ REGISTRATION_LABELS = {
     "cadastro_em": "No portal desde",
     "ultima_entrada": "Última entrada",
     "pode_entrar": "Pode entrar no portal",
+    "sem_vinculo_desde": "Sem vínculo, e por isso sem entrada, desde",
     "tem_senha": "Tem senha",
     "usa_a_administracao": "Usa a administração",
     "grupos": "Grupos da equipe",
@@ -280,6 +282,7 @@ def register_own() -> None:
         {
             "accounts.SecurityEvent.actor": "O que a pessoa fez a outras, como equipe: são dados das outras.",
             "accounts.Term.published_by": "Ato da equipe, visível no próprio termo; nada diz da pessoa.",
+            "accounts.Employment.sponsor": "Por quem a pessoa responde perante o Tribunal: é dado do vínculo da outra.",
             "accounts.FactorRemoval.asked_by": "Ato da equipe sobre outra pessoa: são dados da outra.",
             "accounts.FactorRemoval.confirmed_by": "Ato da equipe sobre outra pessoa: são dados da outra.",
             "accounts.FactorRemoval.refused_by": "Ato da equipe sobre outra pessoa: são dados da outra.",

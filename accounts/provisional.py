@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.conf import settings
@@ -61,6 +62,17 @@ def live_of(user: User) -> ProvisionalPassword | None:
 def end(user: User) -> None:
     """Changed, replaced or revoked: no mail may carry it any more."""
     ProvisionalPassword.objects.filter(user=user, ended_at=None).update(ended_at=timezone.now(), nonce="")
+
+
+def end_mailed(people: Collection[User]) -> None:
+    """Those that were mailed to these people open nothing any more. The caller holds their locks."""
+    live = ProvisionalPassword.objects.select_for_update(of=("self",), no_key=True).order_by("user")
+    mailed = {one.user_id for one in live.filter(user__in=people, ended_at=None) if one.mailed_at is not None}
+    received = [user for user in people if user.pk in mailed]
+    for user in received:
+        user.set_unusable_password()
+    User.objects.bulk_update(received, ["password"])
+    ProvisionalPassword.objects.filter(user__in=received, ended_at=None).update(ended_at=timezone.now(), nonce="")
 
 
 def has_lapsed(user: User) -> bool:

@@ -110,14 +110,15 @@ def closings(user: User) -> QuerySet[SecurityEvent]:
 class LinkTokens(PasswordResetTokenGenerator):
     """Django's tokens: a keyed MAC over the person, password hash, last sign-in, address and time.
 
-    So a link dies when it or its sibling is used, when the person signs in, and when the address changes. And when the
-    entry is closed: opened again, it brings no earlier link back.
+    So a link dies when it or its sibling is used, when the person signs in, and when the address or the CPF changes.
+    And when the entry is closed: opened again, it brings no earlier link back.
     """
 
     key_salt = "accounts.resets.LinkTokens"
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{super()._make_hash_value(user, timestamp)}{closings(user).values_list('pk', flat=True).first() or ''}"
+        closed = closings(user).values_list("pk", flat=True).first() or ""
+        return f"{super()._make_hash_value(user, timestamp)}{closed}/{user.cpf}"
 
     def digest_at(self, user: User, timestamp: int) -> list[str]:
         """What ``digest`` gives for a valid token of that second, for each secret in use."""

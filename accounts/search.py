@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q
+from django.db.models import Q, TextField, Value
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Concat
+from django.db.models.lookups import Contains
 
 from . import names
 from .models import Employment, User
 
 LONGEST_QUERY = 100
 LEAST_LETTERS = 3
-#: Beyond so many, somebody has to type more anyway.
-CANDIDATES = 1000
 #: People with one name that are compared; nobody reads more of them.
 NAMESAKES = 20
 DIGITS = frozenset("0123456789")
@@ -36,32 +36,36 @@ _TRIGGERS = {
 
 
 def search_bonds(query: str, *, limit: int = 20) -> list[Employment]:
-    """Current bonds, ordered by the name of the person, at most ``limit``; ``user`` and ``unit`` come with them.
+    """Current bonds, the first ``limit`` of all that fit; ``user`` and ``unit`` come with them.
 
-    A query with a digit is the beginning of a matrícula. Any other is beginnings of words of the social or the civil
-    name, in any order, accents or not, at least three letters together; or a whole matrícula. Any text is harmless.
+    A query with a digit is the beginning of a matrícula; those come by matrícula. Any other is beginnings of words of
+    the social or the civil name, in any order, accents or not, at least three letters together; or a whole matrícula.
+    Those come by the name of the person. Any text is harmless.
     """
     query = query[:LONGEST_QUERY].replace("\0", "").encode(errors="ignore").decode().strip()
-    if DIGITS.isdisjoint(query):
-        wanted = [Q(matricula=query)]
-        fragments = list(dict.fromkeys(names.fold(query).split()))
-        if sum(map(len, fragments)) >= LEAST_LETTERS:
-            wanted.append(_has_words(fragments))
-    else:
-        wanted = [Q(matricula__gte=query, matricula__lt=query + LAST)]
+    current = Employment.objects.current().select_related("user", "unit")
+    if not DIGITS.isdisjoint(query):
+        return list(current.filter(matricula__gte=query, matricula__lt=query + LAST).order_by("matricula")[:limit])
+    wanted = [Q(matricula=query)]
+    fragments = list(dict.fromkeys(names.fold(query).split()))
+    if sum(map(len, fragments)) >= LEAST_LETTERS:
+        wanted.append(_has_words(fragments))
     # One query for each, for an OR over two tables would use the index of neither.
-    current = Employment.objects.current().values_list("pk", flat=True)
-    candidates = {pk for condition in wanted for pk in current.filter(condition)[:CANDIDATES]}
-    found = Employment.objects.filter(pk__in=candidates).select_related("user", "unit")
-    return list(found.order_by("user__search_name", "matricula")[:limit])
+    by_name = current.order_by("user__search_name", "matricula")
+    found = {bond.pk: bond for condition in wanted for bond in by_name.filter(condition)[:limit]}
+    return sorted(found.values(), key=lambda bond: (bond.user.search_name, bond.matricula))[:limit]
 
 
 def _has_words(fragments: list[str]) -> Q:
     """People with a word that begins so, for each fragment. Fragments are ASCII letters and digits."""
     if connection.vendor == "postgresql":
-        words = Q()
+        words, has_long = Q(), any(len(fragment) >= LEAST_LETTERS for fragment in fragments)
         for fragment in fragments:
-            words &= Q(user__search_name__contains=f" {fragment}")
+            if has_long and len(fragment) < LEAST_LETTERS:
+                # Half of all people have a "de": its list in the index is longer than what the other words leave.
+                words &= Q(Contains(Concat("user__search_name", Value("", TextField())), f" {fragment}"))
+            else:
+                words &= Q(user__search_name__contains=f" {fragment}")
         return words
     match = " ".join(f'"{fragment}"*' for fragment in fragments)
     people = "SELECT rowid FROM accounts_user_search WHERE accounts_user_search MATCH %s"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
 
 from . import devices, provisional, sessions, throttle
 from .desk import moment
@@ -44,6 +47,10 @@ def of(person: User) -> Situation:
     )
 
 
+def _day(at: datetime) -> str:
+    return f"{timezone.localtime(at):%d/%m/%Y}"
+
+
 def _last(person: User, *kinds: Kind) -> SecurityEvent | None:
     return person.security_events.filter(kind__in=kinds).order_by("-at", "-pk").first()
 
@@ -56,7 +63,9 @@ def can_have_link(person: User) -> bool:
 def _obstacles(person: User) -> Iterator[str]:
     """What a link would mend is said only where one can be sent."""
     can_be_mended = can_have_link(person)
-    if not person.is_active:
+    if not person.is_active and person.left_at:
+        yield f"Sem vínculo desde {_day(person.left_at)}; volta a entrar quando o cadastro trouxer um vínculo."
+    elif not person.is_active:
         yield "A entrada desta pessoa está fechada. Nenhum link é enviado. Gestão pode abrir a entrada."
     if not person.email:
         yield "A pessoa não tem e-mail no cadastro. Nenhum link é enviado. Gestão pode corrigir o e-mail."

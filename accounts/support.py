@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from . import addresses, resets, security, sessions, throttle
+from .directory import is_of_somebody_else
 from .http import UserRequest
 from .models import SecurityEvent, User
 from .resets import NoLink
@@ -41,6 +42,9 @@ NO_LINK = {
         "Se uma das mensagens falhou, abra a mensagem e use “Tentar de novo”."
     ),
 }
+NO_LINK_AFTER_LEAVING = (
+    "O link não foi enviado: a pessoa não tem mais vínculo. Ela volta a entrar quando o cadastro trouxer um vínculo."
+)
 IS_THE_SAME = "Este já é o e-mail da pessoa."
 IS_TAKEN = "Outra pessoa do cadastro já usa este e-mail. Confira e digite de novo."
 
@@ -93,6 +97,8 @@ def send_link(pk: int, *, by: User, request: UserRequest) -> None:
         why = resets.owe_link(person, SecurityEvent.Kind.LINK_SENT_BY_STAFF, actor=by, request=request)
         free_again_at = resets.free_again_at(person)
     if why is not None:  # out of the transaction, for the log shall keep it
+        if why is NoLink.INACTIVE and person.left_at:
+            raise RefusedError(NO_LINK_AFTER_LEAVING)
         hour = f"{timezone.localtime(free_again_at):%H:%M}" if free_again_at else ""
         raise RefusedError(NO_LINK[why].format(hour))
 
@@ -123,7 +129,7 @@ def correct_email(pk: int, address: str, reason: str, *, by: User, request: User
     person = _locked(pk, Act.CORRECT_EMAIL, by)
     if address.lower() == person.email.lower():
         raise RefusedError(IS_THE_SAME)
-    if User.objects.filter(email__iexact=address).exclude(pk=pk).exists():
+    if is_of_somebody_else(address, person):
         raise RefusedError(IS_TAKEN)
     addresses.correct(person, address, by=by, reason=reason, request=request)
 

@@ -261,8 +261,12 @@ MAIL_RETENTION_DAYS = number("MAIL_RETENTION_DAYS", 366, least=30, most=3660)
 INSTITUTIONAL_DOMAINS = [word.lower() for word in words("INSTITUTIONAL_DOMAINS", "tjms.jus.br")]
 #: Days that a provisional password is good, from the moment the mail server took the mail.
 PROVISIONAL_PASSWORD_DAYS = 7
+#: Whether who asked reads the name of whoever analyses the request; else "a Coordenadoria".
+SHOW_HOLDER = boolean("SHOW_HOLDER", default=False)
 #: Business days to correct a returned request.
 RETURN_DAYS = number("RETURN_DAYS", 10, least=1, most=90)
+#: Days that a draft of a form is kept after it was last changed.
+DRAFT_DAYS = number("DRAFT_DAYS", 30, least=1, most=366)
 
 # --- Sign-in --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -355,7 +359,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Language and time ----------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "pt-br"
 LANGUAGES = [("pt-br", "Português (Brasil)")]
-LOCALE_PATHS = [BASE_DIR / "locale"]  # before Django's own
+LOCALE_PATHS = [BASE_DIR / "bnmp_portal" / "locale"]  # before Django's own
 TIME_ZONE = "America/Campo_Grande"
 USE_I18N = True
 USE_TZ = True

@@ -132,3 +132,15 @@ class EndAccessForm(forms.Form):
         if not workflow.can_be_read(note):
             raise ValidationError("Escreva por que o acesso deve terminar.")
         return note
+
+
+class GiveUpForm(forms.Form):
+    """What somebody may say who needs an access of their own no longer."""
+
+    note = TextField(
+        label="Motivo (opcional)",
+        required=False,
+        max_length=500,
+        help_text="Exemplo: mudei de setor. A Coordenadoria lê este texto.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )

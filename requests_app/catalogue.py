@@ -11,9 +11,10 @@ from django.utils import timezone
 from accounts import names
 from accounts.models import Employment, Unit, User
 
+from . import places
 from .models import AccessRequest, Cargo, CatalogueChange, ExternalSystem, Status
 
-WhoMayAsk = ExternalSystem.WhoMayAsk
+WhoMayAsk, ForWhom = ExternalSystem.WhoMayAsk, ExternalSystem.ForWhom
 #: Who may ask where not everybody may, as the sentences of the portal call them.
 ASKERS = {
     WhoMayAsk.MAGISTRATES.value: "magistrados",
@@ -45,6 +46,34 @@ def who_may_ask(system: ExternalSystem) -> str:
     return f"Só {askers} podem pedir acesso a {system}." if askers else ""
 
 
+# --- For whom --------------------------------------------------------------------------------------------------------
+def for_whom(system: ExternalSystem) -> str:
+    """The rule as a sentence; nothing where people ask for anybody."""
+    if system.for_whom == ForWhom.SELF:
+        return f"Cada pessoa pede acesso a {system} só para si."
+    if system.for_whom == ForWhom.OWN_UNIT:
+        return f"O acesso a {system} só pode ser pedido para pessoas da unidade de quem pede."
+    return ""
+
+
+def why_not_for(asker: User, beneficiary: User, system: ExternalSystem) -> str:
+    """Why somebody may not ask for a system for this person, as a sentence. No query where the rule tells it alone."""
+    if system.for_whom == ForWhom.ANYONE or asker == beneficiary:
+        return ""
+    if system.for_whom == ForWhom.SELF:
+        return f"{for_whom(system)} Peça a {beneficiary.display_name} que faça o pedido."
+    if _share_a_unit(asker, beneficiary):
+        return ""
+    return f"{for_whom(system)} {beneficiary.display_name} não tem vínculo com uma unidade de {asker.display_name}."
+
+
+def _share_a_unit(one: User, other: User) -> bool:
+    """Whether two people have a bond today with the same unit."""
+    current = Employment.objects.current()
+    units = current.filter(user=one).values_list("unit", flat=True)
+    return current.filter(user=other, unit__in=[*units]).exists()
+
+
 # --- What may be asked -----------------------------------------------------------------------------------------------
 def why_closed(system: ExternalSystem) -> str:
     """Why a system may not be asked for today, as a sentence; nothing where it may."""
@@ -64,11 +93,21 @@ def notes_on(systems: Iterable[ExternalSystem], met: Collection[str]) -> list[st
     for system in systems:
         if system.accepts_requests and system.who_may_ask not in met:
             notes.append(who_may_ask(system))
-        elif system.accepts_requests and system.active_until:
-            notes.append(f"{system} aceita pedidos até {system.active_until:%d/%m/%Y}.")
+        elif system.accepts_requests:
+            notes.append(" ".join(rules_of(system)))
         elif is_announced(system):
             notes.append(why_closed(system))
-    return notes
+    return [note for note in notes if note]
+
+
+def rules_of(system: ExternalSystem) -> list[str]:
+    """What somebody who may ask for a system should know of it before they do, as sentences."""
+    rules = [for_whom(system), places.limit_of(system)]
+    if system.asks_unit:
+        rules.append(f"O pedido de acesso a {system} diz em que unidade ele vale.")
+    if system.active_until:
+        rules.append(f"{system} aceita pedidos até {system.active_until:%d/%m/%Y}.")
+    return [rule for rule in rules if rule]
 
 
 def is_announced(system: ExternalSystem) -> bool:
@@ -111,9 +150,12 @@ def _why_not_so(request: AccessRequest) -> str:
     # Who asks is not even looked up where everybody may.
     if system.who_may_ask != WhoMayAsk.ANYONE and not may_ask(request.requester, system):
         return f"{who_may_ask(system)} O cargo de {request.requester.display_name} não está entre eles."
+    # The requester is looked up only where it matters who they are.
+    if system.for_whom != ForWhom.ANYONE and (sentence := why_not_for(request.requester, request.beneficiary, system)):
+        return sentence
     if system.asks_unit and request.unit is None:
         return "Falta a unidade em que o acesso vale. Devolva o pedido, para que quem pediu a informe."
-    return ""
+    return places.why_none_left(request)
 
 
 # --- What was changed ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.widgets import AdminIntegerFieldWidget
 from django.core.exceptions import ValidationError
 
 from accounts import names
@@ -21,6 +22,8 @@ else:  # Django's form takes no parameter at run time
     SystemModelForm = UserTypeModelForm = NoticeModelForm = CargoModelForm = forms.ModelForm
 
 LONGEST_NAME, LONGEST_TEXT = 80, 4000
+#: No unit has more people; whoever wants no limit leaves the field empty.
+MOST_PER_UNIT = 999
 TO_BE_REGISTERED = "Há {1} à espera de registro em {0}. Registre ou indefira cada um antes de mudar isto."
 
 
@@ -48,12 +51,22 @@ class ExternalSystemForm(SystemModelForm):
         widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 6}),
     )
 
+    most_per_unit = forms.IntegerField(
+        label="Usuários por unidade",
+        required=False,
+        min_value=1,
+        max_value=MOST_PER_UNIT,
+        help_text="Contam as pessoas com acesso e as com pedido em andamento. Vazio: sem limite.",
+        widget=AdminIntegerFieldWidget,
+    )
+
     class Meta:
         model = ExternalSystem
         fields = "__all__"
         widgets = {"purpose": forms.TextInput(attrs={"class": "vTextField desk-wide"})}
         help_texts = {
             "purpose": "Uma frase, que aparece nas Orientações.",
+            "for_whom": "Unidade de quem pede: aquela em que a pessoa tem vínculo ativo.",
             "is_active": "Desmarque para aposentar o sistema. Pedidos e acessos antigos ficam.",
             "active_from": "Primeiro dia. Vazio: desde já.",
             "active_until": "Último dia. Depois dele, nem pedidos já feitos podem ser aprovados. Vazio: sem prazo.",

@@ -110,6 +110,6 @@ def marks_of(requests: Iterable[AccessRequest]) -> dict[int, str]:
     return {pk: "corrigida" if label else "reenviada" for pk, label in first_changed}  # the last one tells
 
 
-def marked(age: str, mark: str | None) -> str:
-    """A request's age, and beside it that it has come back."""
-    return f"{age} · {mark}" if mark else age
+def marked(age: str, *marks: str | None) -> str:
+    """A request's age, and beside it that it has come back, or that somebody waits for it."""
+    return " · ".join([age, *filter(None, marks)])

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 
 from accounts import cpf, outbox, provisional, secret_keys
@@ -15,7 +16,9 @@ from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, User
 
 from .models import (
     LIVE_GRANT,
+    OPEN,
     AccessGrant,
+    AccessRequest,
     ExternalSystem,
     GrantEvent,
     GrantStatus,
@@ -25,6 +28,8 @@ from .models import (
 )
 
 RECEIVED = "request_received"
+#: What the beneficiary hears when whoever asked for them has left the court.
+REQUESTER_LEFT = "request_requester_left"
 #: Mail about an access that carries a provisional password, and mail that carries none.
 CREDENTIAL = "credential"
 GRANTED = "access_granted"
@@ -75,19 +80,34 @@ LABELS = {
 
 
 def about_request(mail: OutgoingMail) -> EmailMultiAlternatives:
-    """Tell the requester of one move, at the address they gave for it."""
+    """Tell the requester of one move, at the address they gave for it; who has left, the beneficiary at their own."""
     event = RequestEvent.objects.select_related(
         "request__requester", "request__beneficiary", "request__user_type__system", "request__unit", "actor"
     ).get(pk=mail.object_id)
     request = event.request
-    context = {
+    asked = mail.recipient_id == request.requester_id
+    person = request.requester if asked else reachable(mail)
+    address = request.requester_email if asked else person.email
+    return compose(mail.kind, to=address, context=_request_context(request, person) | {"event": event})
+
+
+def _request_context(request: AccessRequest, person: User) -> dict[str, Any]:
+    return {
         "request": request,
-        "event": event,
-        "person": request.requester,
+        "person": person,
         "system": request.system,
         "link": settings.PORTAL_URL + request.get_absolute_url(),
     }
-    return compose(mail.kind, to=request.requester_email, context=context)
+
+
+def requester_left(mail: OutgoingMail) -> EmailMultiAlternatives:
+    """Tell who would have the access that they go on with the request. Raises SupersededError if it is settled."""
+    related = ("requester", "beneficiary", "user_type__system", "unit")
+    request = AccessRequest.objects.select_related(*related).get(pk=mail.object_id)
+    person = reachable(mail)
+    if request.status not in OPEN or request.beneficiary_id != person.pk:
+        raise outbox.SupersededError("O pedido já terminou ou é para outra pessoa.")
+    return compose(REQUESTER_LEFT, to=person.email, context=_request_context(request, person))
 
 
 def _any_grant_event(mail: OutgoingMail) -> GrantEvent:
@@ -261,10 +281,19 @@ def reaches_nobody(live: ProvisionalPassword | None) -> bool:
 
 def request_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
     """What status mails are about."""
-    found = RequestEvent.objects.filter(pk__in=event_ids).values_list(
-        "pk", "request__protocol", "request_id", "request__requester_email"
-    )
-    return {pk: outbox.Subject(protocol, _desk(request), address) for pk, protocol, request, address in found}
+    told = OutgoingMail.objects.filter(kind__in=LABELS, object_id=OuterRef("pk")).values("recipient")
+    about = ("pk", "request__protocol", "request_id", "request__requester_email", "request__requester")
+    found = RequestEvent.objects.filter(pk__in=event_ids).values_list(*about, Subquery(told[:1]))
+    return {
+        pk: outbox.Subject(protocol, _desk(request), address if recipient == requester else "")
+        for pk, protocol, request, address, requester, recipient in found
+    }
+
+
+def left_subjects(request_ids: Collection[int]) -> dict[int, outbox.Subject]:
+    """What the mails to beneficiaries are about whose requester has left."""
+    found = AccessRequest.objects.filter(pk__in=request_ids).values_list("pk", "protocol")
+    return {pk: outbox.Subject(protocol, _desk(pk)) for pk, protocol in found}
 
 
 def grant_subjects(event_ids: Collection[int]) -> dict[int, outbox.Subject]:
@@ -296,6 +325,8 @@ def register(*, credential_again: Callable[[OutgoingMail, User], None]) -> None:
     """Called once, by ``RequestsConfig.ready``. To make a credential anew is the workflow's."""
     for name, label in LABELS.items():
         outbox.register(name, outbox.Kind(label, build=about_request, subjects=request_subjects))
+    left = outbox.Kind("Quem pediu saiu do Tribunal", build=requester_left, subjects=left_subjects)
+    outbox.register(REQUESTER_LEFT, left)
     for name, label in GRANT_LABELS.items():
         build = end_set if name == END_SET else access_moved
         outbox.register(name, outbox.Kind(label, build=build, subjects=access_subjects))

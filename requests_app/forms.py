@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 
 from accounts import throttle
 from accounts.desk import is_key
-from accounts.directory import is_of_a_unit
-from accounts.models import Employment, HelpDesk, Unit, User
+from accounts.directory import is_of_a_unit, is_of_somebody_else
+from accounts.models import Employment, Unit, User
 from accounts.search import search_bonds
 
 from . import attachments, catalogue
@@ -117,10 +117,11 @@ class AccessRequestForm(forms.Form):
         """``asker``: by whose cargo systems are offered, where that is not ``user`` (who corrects in their place)."""
         super().__init__(*args, **kwargs)
         self.user = user
+        self.asker = asker or user
         self.matches: list[Employment] = []
         #: A sentence for each file whose bytes were here before; the page that follows tells them.
         self.doubles: list[str] = []
-        self._offer_systems(asker or user)
+        self._offer_systems(self.asker)
         self.initial.setdefault("nonce", new_nonce(user))
         self.initial.setdefault("requester_email", user.email)
         self.initial.setdefault("requester_phone", user.phone)
@@ -180,7 +181,9 @@ class AccessRequestForm(forms.Form):
         email: str = self.cleaned_data["requester_email"] or self.user.email
         if not email:
             raise ValidationError("Informe o seu e-mail institucional: o cadastro não tem nenhum.")
-        if is_of_a_unit(email, self.user.name) or email.lower() == HelpDesk.current().email.lower():
+        # Who corrects in the requester's place leaves the requester's address where it is.
+        is_anothers = all(is_of_somebody_else(email, one) for one in (self.user, self.asker))
+        if is_of_a_unit(email, self.user) or is_anothers:
             raise ValidationError("Informe seu e-mail pessoal do Tribunal. E-mail do cartório não é aceito.")
         if email.rpartition("@")[2].lower() not in settings.INSTITUTIONAL_DOMAINS:
             domains = " ou ".join(f"@{domain}" for domain in settings.INSTITUTIONAL_DOMAINS)
@@ -196,6 +199,9 @@ class AccessRequestForm(forms.Form):
         if user_type and system and user_type.system_id != system.pk:
             self.add_error("user_type", f"Este tipo de usuário não é de {system}. Escolha um da lista deste sistema.")
         self._clean_unit(cleaned, system)
+        bond = cleaned.get("bond")
+        if bond and system and (refusal := catalogue.why_not_for(self.asker, bond.user, system)):
+            self.add_error("beneficiary", refusal)
         return cleaned
 
     def clean_system(self) -> ExternalSystem:

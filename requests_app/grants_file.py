@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from accounts import names
 from accounts.directory import DirectoryChangedError, DirectoryFileError
-from accounts.directory.reading import EMPTY, decode, records, separator_of
 from accounts.directory.rows import MATRICULA, RefusedError, read_cpf, read_day
+from accounts.directory.text import EMPTY, decode, records, separator_of
 from accounts.masking import mask_people
 from accounts.models import Employment, Unit, User
 

@@ -54,6 +54,7 @@ GROUPS = {
         accounts=(
             *("change_user", "support", "support_staff", "correct_email", "disclose"),
             *("remove_second_factor", "add_term", "retry"),
+            *_may("add", "employment"),  # of people from outside the personnel file
             *_may("view", "user", "employment", "unit", "outgoingmail", "securityevent", "term", "termacceptance"),
             *_may("view add change", "helpdesk"),
         ),

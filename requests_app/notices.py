@@ -18,7 +18,10 @@ from accounts.models import MailStatus, OutgoingMail, User
 
 from .corrections import Change, on_the_desk, told_to
 from .emails import ABOUT_ACCESS, CREDENTIAL, GRANT_LABELS, GRANTED, LABELS, TYPED
-from .models import AccessGrant, AccessRequest, GrantEvent, RequestEvent, Status
+from .holders import who_did
+from .joint_mails import JOINT_RECEIVED
+from .models import AccessGrant, AccessRequest, GrantEvent, Reminder, RequestEvent, Status
+from .reminders import KIND as REMINDED
 
 PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
 #: A mail that has waited longer than this is late.
@@ -79,10 +82,12 @@ class Notice:
 class Step:
     """One line of a history, with the mails that told of it."""
 
-    event: RequestEvent | GrantEvent
+    event: RequestEvent | GrantEvent | Reminder
     notices: list[Notice]
     #: What a correction changed, as far as the reader may know it.
     changes: list[Change] = field(default_factory=list)
+    #: Who did it, as the request's people read it.
+    who: str = ""
 
     @property
     def what(self) -> str:
@@ -104,11 +109,16 @@ def by_protocol(typed: str) -> Q | None:
         return None
     events = RequestEvent.objects.filter(request__protocol=typed).values_list("pk", flat=True)
     grant_events = GrantEvent.objects.filter(grant__request__protocol=typed).values_list("pk", flat=True)
-    return about([*events], [*grant_events])
+    filings = AccessRequest.objects.filter(protocol=typed, joint__isnull=False).values_list("joint", flat=True)
+    reminded = Reminder.objects.filter(request__protocol=typed).values_list("pk", flat=True)
+    others = Q(kind=JOINT_RECEIVED, object_id__in=[*filings]) | Q(kind=REMINDED, object_id__in=[*reminded])
+    return about([*events], [*grant_events]) | others
 
 
 def steps_of(request: AccessRequest, *, reader: User | None = None) -> list[Step]:
-    """The history of a request; the mails about its access stand where it was completed. Three queries.
+    """The history of a request, reminders included; the mails about its access stand where it was completed.
+
+    Four queries.
 
     ``reader``: who asked, or has the access by it; None for the staff.
     """
@@ -120,21 +130,34 @@ def steps_of(request: AccessRequest, *, reader: User | None = None) -> list[Step
     corrections = [event.at for event in events if event.from_status and event.to_status == Status.PENDING]
 
     notices: dict[int | None, list[Notice]] = defaultdict(list)
-    for mail in _told(about(keys, [*grant_events], ABOUT_ACCESS)):
-        if mail.kind in LABELS:
+    wanted = about(keys, [*grant_events], ABOUT_ACCESS)
+    if request.joint_id:  # one mail told of the beginning of them all
+        wanted |= Q(kind=JOINT_RECEIVED, object_id=request.joint_id)
+    for mail in _told(wanted):
+        if mail.kind in {*LABELS, JOINT_RECEIVED}:
             since = mail.sent_at is not None and all(mail.sent_at >= at for at in corrections)
             address = masked_address(request.requester_email) if since else ""
-            notices[mail.object_id].append(Notice(mail, "", address))
+            step = min(keys, default=None) if mail.kind == JOINT_RECEIVED else mail.object_id
+            notices[step].append(Notice(mail, "", address))
         else:
             notices[completed].append(Notice(mail, mail.recipient.display_name, ""))
-    return [
+    steps = [
         Step(
             event,
             notices[event.pk],
             on_the_desk(event) if reader is None else told_to(reader, event),
+            who_did(event, request),
         )
         for event in events
     ]
+    reminders = request.reminders.select_related("by")
+    steps += [Step(reminder, [], who=who_did(reminder, request)) for reminder in reminders]
+    return sorted(steps, key=lambda step: step.event.at)
+
+
+def last_move(steps: list[Step]) -> RequestEvent | None:
+    """The last step by which the request moved."""
+    return next((step.event for step in reversed(steps) if isinstance(step.event, RequestEvent)), None)
 
 
 def grant_steps_of(grant: AccessGrant) -> list[Step]:

@@ -8,6 +8,7 @@ from accounts.models import User
 from accounts.privacy import LEFT_OUT, Section, Value, register
 
 from . import corrections
+from .holders import who_did
 from .models import AccessRequest, GrantEvent, GrantStatus, RequestEvent
 
 STAFF_ACT = "Ato da equipe sobre o pedido de outra pessoa: está no andamento daquele pedido."
@@ -111,7 +112,7 @@ def register_own() -> None:
                 step.request.protocol,
                 step.at,
                 step.get_to_status_display(),
-                step.actor_name,
+                who_did(step, step.request),
                 step.note or None,
                 _changes_of(step),
             ),
@@ -193,7 +194,7 @@ def register_own() -> None:
                 step.note or None,
             ),
             covers=frozenset({"requests_app.GrantEvent.actor"}),
-            note="Só quem chefia uma unidade pede o fim de acessos. A decisão segue por e-mail.",
+            note="De colegas da unidade que você chefia, ou seus. A decisão segue por e-mail.",
         ),
     )
     register(
@@ -224,6 +225,31 @@ def register_own() -> None:
             note="Os arquivos estão na página de cada solicitação.",
         ),
     )
+    register(
+        "lembretes",
+        Section(
+            "Lembretes que enviei à Coordenadoria",
+            {"protocolo": "Protocolo", "enviado_em": "Enviado em"},
+            rows=lambda user: user.reminders.select_related("request").order_by("-pk"),
+            row=lambda reminder: (reminder.request.protocol, reminder.at),
+            covers=frozenset({"requests_app.Reminder.by"}),
+        ),
+    )
+    register(
+        "rascunhos",
+        Section(
+            "Rascunhos de formulários",
+            {"formulario": "Formulário", "preenchido": "Preenchido", "atualizado_em": "Atualizado em"},
+            rows=lambda user: user.drafts.order_by("-updated_at"),
+            row=lambda draft: (
+                draft.form or "Nova Solicitação",
+                "; ".join(f"{name}: {value}" for name, value in draft.data.items()),
+                draft.updated_at,
+            ),
+            covers=frozenset({"requests_app.Draft.user"}),
+            note="O que foi preenchido e ainda não foi enviado.",
+        ),
+    )
     LEFT_OUT.update(
         dict.fromkeys(
             (
@@ -238,3 +264,4 @@ def register_own() -> None:
         )
     )
     LEFT_OUT["requests_app.CatalogueChange.by"] = "Ato da equipe sobre o catálogo, que é de todos."
+    LEFT_OUT["requests_app.JointFiling.requester"] = "Os pedidos que foram feitos juntos estão nas solicitações."

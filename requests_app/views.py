@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.core.paginator import Paginator
 from django.db.models import Prefetch, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,17 +13,15 @@ from django.urls import resolve
 from django.utils import timezone
 from django.views import View
 
-from accounts import names
 from accounts.desk import is_key
 from accounts.http import STALE, UserRequest
 from accounts.models import Employment, User
 
-from . import attachments, catalogue, notices, workflow
-from .forms import AccessRequestForm, initial_from, read_nonce
+from . import attachments, catalogue, drafts, known, notices, opening, reminders, waiting, workflow
+from .forms import AccessRequestForm, read_nonce
+from .holders import holder_of
 from .models import AccessRequest, ExternalSystem, Status, SystemNotice
-
-PAGE = 20
-PROTOCOL = re.compile(r"[0-9]{4}-[0-9]{6}")
+from .own_lists import NEWEST, PROTOCOL
 
 
 @login_not_required
@@ -35,7 +31,7 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "requests_app/welcome.html")
     mine = AccessRequest.objects.visible_to(request.user).select_related("user_type__system", "beneficiary", "unit")
     grants = request.user.grants.live().select_related("user_type__system", "unit")
-    context = {"requests": mine[:5], "grants": grants, "may_ask": _own_bond(request) is not None}
+    context = {"requests": mine.order_by(NEWEST)[:5], "grants": grants[:10], "may_ask": _own_bond(request) is not None}
     return render(request, "requests_app/home.html", context)
 
 
@@ -57,37 +53,13 @@ def _own_bond(request: HttpRequest) -> Employment | None:
     return Employment.objects.main_of(cast("User", request.user))
 
 
-class RequestList(View):
-    """Minhas solicitações: those I made and those that are for me."""
-
-    def get(self, request: UserRequest) -> HttpResponse:
-        found = AccessRequest.objects.visible_to(request.user).select_related(
-            "user_type__system", "beneficiary", "unit"
-        )
-        query, status = request.GET.get("q", "").strip()[:100], request.GET.get("status", "")
-        if PROTOCOL.fullmatch(query):
-            found = found.filter(protocol=query)
-        else:
-            for word in dict.fromkeys(names.fold(query).split()):
-                found = found.filter(
-                    Q(beneficiary__search_name__contains=f" {word}")
-                    | Q(protocol__contains=word)
-                    | Q(beneficiary_matricula__startswith=word)
-                )
-        if status in Status.values:
-            found = found.filter(status=status)
-        page = Paginator(found, PAGE).get_page(request.GET.get("page"))
-        context = {"page": page, "query": query, "status": status, "statuses": Status.choices}
-        return render(request, "requests_app/request_list.html", context)
-
-
 def visible_request(request: UserRequest, protocol: str) -> AccessRequest:
     """One request of mine by its protocol. Another person's is a 404, as one that is not there."""
     if not PROTOCOL.fullmatch(protocol):
         raise Http404
     mine = AccessRequest.objects.visible_to(request.user)
     return get_object_or_404(
-        mine.select_related("user_type__system", "requester", "beneficiary", "unit", "employment__user"),
+        mine.select_related("user_type__system", "requester", "beneficiary", "unit", "employment__user", "holder"),
         protocol=protocol,
     )
 
@@ -103,9 +75,14 @@ class RequestDetail(View):
             "is_mine": access_request.requester_id == request.user.pk,
             "attachments": attachments.of_the_requester(access_request),
             "steps": steps,
-            "latest": steps[-1].event if steps else None,
+            "latest": notices.last_move(steps),
+            "clocks": waiting.clocks_of(access_request, steps),
+            "held": holder_of(access_request),
+            "usual": waiting.usual_time(access_request),
+            "reminding": reminders.state_of(access_request),
             "may_cancel": workflow.may(request.user, access_request, Status.CANCELLED),
             "may_correct": workflow.may(request.user, access_request, Status.PENDING),
+            "can_be_asked_again": opening.can_be_asked_again(access_request),
         }
         return render(request, "requests_app/request_detail.html", context)
 
@@ -114,13 +91,17 @@ class RequestCreate(View):
     """Nova Solicitação."""
 
     def get(self, request: UserRequest) -> HttpResponse:
-        return self.page(request, AccessRequestForm(user=request.user))
+        if "de" not in request.GET:
+            return self.opened(request, opening.new(request.user))
+        old = visible_request(request, request.GET["de"])
+        if not opening.can_be_asked_again(old):
+            messages.info(request, "Este pedido ainda vale. Só dá para pedir de novo o que terminou.")
+            return redirect(old)
+        return self.opened(request, opening.again(request.user, old))
 
     def post(self, request: UserRequest) -> HttpResponse:
-        if "buscar" in request.POST:
-            return self.page(request, searched(request))
-        if "retirar" in request.POST:
-            return self.page(request, without_file(request))
+        if step := at_a_step(request):
+            return self.page(request, step)
         form = AccessRequestForm(request.POST, request.FILES, user=request.user)
         form.receive_files()
         tell_doubles(request, form)
@@ -137,7 +118,7 @@ class RequestCreate(View):
             phone=form.cleaned_data["requester_phone"],
         )
         try:
-            filed = attachments.file(asked)
+            filed = drafts.file(asked)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
             return self.page(request, form)
@@ -156,11 +137,17 @@ class RequestCreate(View):
         return redirect(filed)
 
     @classmethod
-    def page(cls, request: HttpRequest, form: AccessRequestForm) -> HttpResponse:
+    def opened(cls, request: HttpRequest, opened: opening.Opened) -> HttpResponse:
+        return cls.page(request, opened.form, opened)
+
+    @classmethod
+    def page(cls, request: HttpRequest, form: AccessRequestForm, opened: opening.Opened | None = None) -> HttpResponse:
         context: dict[str, Any] = {
             "form": form,
+            "opened": opened,
             "own_bond": _own_bond(request),
             "access_request": None,
+            "known": known.in_form(form, None),
             "attachments": [],
         }
         return render(request, "requests_app/request_form.html", context)
@@ -172,6 +159,11 @@ class RequestCreate(View):
             return None
         messages.warning(request, STALE)
         return cls.page(request, unvalidated(request))
+
+    @classmethod
+    def keep_unsent(cls, request: HttpRequest) -> bool:
+        """The session had ended: what was typed waits as a draft for the person whose form it was."""
+        return drafts.keep_unsent(request.POST)
 
 
 def is_own_form(request: HttpRequest) -> bool:
@@ -209,6 +201,18 @@ def searched(request: UserRequest, corrected: AccessRequest | None = None) -> Ac
     return form
 
 
+def kept_as_draft(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
+    """*Salvar rascunho*: without JavaScript the only way, with it as good as any."""
+    form = on_the_way(request, corrected)
+    draft, too_long = drafts.keep(request.POST, by=request.user, form=corrected.protocol if corrected else drafts.NEW)
+    if draft is None:
+        messages.error(request, "O rascunho não foi salvo: este formulário já foi enviado ou é de outra pessoa.")
+    else:
+        said = f"Rascunho salvo às {timezone.localtime(draft.updated_at):%Hh%M}. {too_long}"
+        messages.success(request, said.strip())
+    return form
+
+
 def without_file(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm:
     """One of the files that were sent with the form is taken out again; what was typed stays."""
     form = on_the_way(request, corrected)
@@ -221,6 +225,15 @@ def without_file(request: UserRequest, corrected: AccessRequest | None = None) -
     return form
 
 
+#: The buttons that do not send the form.
+STEPS = {"buscar": searched, "salvar": kept_as_draft, "retirar": without_file}
+
+
+def at_a_step(request: UserRequest, corrected: AccessRequest | None = None) -> AccessRequestForm | None:
+    """The form as it comes back from one of these buttons; None where it was sent."""
+    return next((step(request, corrected) for button, step in STEPS.items() if button in request.POST), None)
+
+
 class RequestCorrect(View):
     """A returned request, corrected and put back into the queue; an expired one, reopened."""
 
@@ -228,18 +241,15 @@ class RequestCorrect(View):
         access_request = visible_request(request, protocol)
         if not workflow.may(request.user, access_request, Status.PENDING):
             return self.refused(request, access_request)
-        asker = access_request.requester
-        form = AccessRequestForm(user=request.user, asker=asker, initial=initial_from(access_request))
-        return self.page(request, form, access_request)
+        opened = opening.correction(request.user, access_request)
+        return self.page(request, opened.form, access_request, opened)
 
     def post(self, request: UserRequest, protocol: str) -> HttpResponse:
         access_request = visible_request(request, protocol)
         if not workflow.may(request.user, access_request, Status.PENDING):
             return self.refused(request, access_request)
-        if "buscar" in request.POST:
-            return self.page(request, searched(request, access_request), access_request)
-        if "retirar" in request.POST:
-            return self.page(request, without_file(request, access_request), access_request)
+        if step := at_a_step(request, access_request):
+            return self.page(request, step, access_request)
         form = AccessRequestForm(request.POST, request.FILES, user=request.user, asker=access_request.requester)
         form.receive_files(access_request)
         tell_doubles(request, form)
@@ -256,7 +266,7 @@ class RequestCorrect(View):
         for name, value in corrected.items():
             setattr(access_request, name, value)
         try:
-            attachments.correct(access_request, form.cleaned_data["nonce"], by=request.user)
+            drafts.correct(access_request, form.cleaned_data["nonce"], by=request.user)
         except workflow.MoveRefusedError as refusal:
             form.add_error(None, str(refusal))
             return self.page(request, form, visible_request(request, protocol))
@@ -268,11 +278,19 @@ class RequestCorrect(View):
         return redirect(access_request)
 
     @classmethod
-    def page(cls, request: HttpRequest, form: AccessRequestForm, access_request: AccessRequest) -> HttpResponse:
+    def page(
+        cls,
+        request: HttpRequest,
+        form: AccessRequestForm,
+        access_request: AccessRequest,
+        opened: opening.Opened | None = None,
+    ) -> HttpResponse:
         context: dict[str, Any] = {
             "form": form,
+            "opened": opened,
             "own_bond": _own_bond(request),
             "access_request": access_request,
+            "known": known.in_form(form, access_request),
             "attachments": attachments.of_the_requester(access_request),
         }
         return render(request, "requests_app/request_form.html", context)
@@ -285,6 +303,17 @@ class RequestCorrect(View):
         access_request = visible_request(request, resolve(request.path_info).kwargs["protocol"])
         messages.warning(request, STALE)
         return cls.page(request, unvalidated(request, access_request), access_request)
+
+    @classmethod
+    def keep_unsent(cls, request: HttpRequest) -> bool:
+        """As for a new request, where this is theirs to correct."""
+        owner = drafts.owner_of(request.POST.get("nonce", ""))
+        protocol = resolve(request.path_info).kwargs["protocol"]
+        if owner is None or not PROTOCOL.fullmatch(protocol):
+            return False
+        mine = AccessRequest.objects.visible_to(owner).filter(protocol=protocol).first()
+        is_theirs = mine is not None and workflow.may(owner, mine, Status.PENDING)
+        return is_theirs and drafts.keep_unsent(request.POST, form=protocol)
 
 
 class RequestCancel(View):

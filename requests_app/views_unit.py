@@ -51,10 +51,15 @@ class UnitAccessEnd(View):
     """The form that asks for the end of one access, and its POST. The Coordenadoria decides."""
 
     def get(self, request: UserRequest, grant: int) -> HttpResponse:
-        return self.page(request, self.found(request, grant), EndAccessForm())
+        access = self.found(request, grant)
+        if access.user_id == request.user.pk:  # what is one's own is given up, not asked the end of
+            return redirect("access-end", access.pk)
+        return self.page(request, access, EndAccessForm())
 
     def post(self, request: UserRequest, grant: int) -> HttpResponse:
         access = self.found(request, grant)
+        if access.user_id == request.user.pk:
+            return redirect("access-end", access.pk)
         form = EndAccessForm(request.POST)
         if not form.is_valid():
             return self.page(request, access, form)
@@ -75,6 +80,5 @@ class UnitAccessEnd(View):
             "access": access,
             "form": form,
             "may_ask": GrantStatus.TO_REVOKE in workflow.grant_moves_of(request.user, access),
-            "is_own": access.user_id == request.user.pk,
         }
         return render(request, "requests_app/unit_access_end.html", context)

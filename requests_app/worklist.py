@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.desk import count_up_to, moment
 from accounts.models import User
 
-from . import calendar, corrections
+from . import calendar, corrections, reminders
 from .models import AccessGrant, AccessRequest, GrantEvent, GrantStatus, Status
 from .workflow import is_analyst
 
@@ -69,7 +69,7 @@ class _Source:
 
 
 def sections_for(user: User) -> list[Section]:
-    """What this member of the staff may see. Two queries for a section and two for all, however much waits."""
+    """What this member of the staff may see. Two queries for a section and three for all, however much waits."""
     sources: list[_Source] = []
     if user.has_perm("requests_app.view_accessrequest"):
         decides = is_analyst(user)
@@ -78,13 +78,19 @@ def sections_for(user: User) -> list[Section]:
         sources.append(_to_revoke())
     read = [(source, list(source.found[:MOST_SHOWN])) for source in sources]
     shown = [one for _source, some in read for one in some]
-    marks = corrections.marks_of(one for one in shown if isinstance(one, AccessRequest))
+    requests = [one for one in shown if isinstance(one, AccessRequest)]
+    marks, reminded = corrections.marks_of(requests), reminders.marks_of(requests)
     ages = calendar.ages_of(source.since(one) for source, some in read for one in some)
     words = iter(
-        corrections.marked(calendar.in_words(age), marks.get(one.pk) if isinstance(one, AccessRequest) else None)
+        corrections.marked(calendar.in_words(age), *_marks(one, marks, reminded))
         for one, age in zip(shown, ages, strict=True)
     )
     return [_section(source, [source.row(one, next(words)) for one in some]) for source, some in read]
+
+
+def _marks(one: Any, *kinds: dict[int, str]) -> list[str | None]:
+    """What stands beside the age of a request; beside an access, nothing."""
+    return [marks.get(one.pk) for marks in kinds] if isinstance(one, AccessRequest) else []
 
 
 def _section(source: _Source, rows: list[Row]) -> Section:

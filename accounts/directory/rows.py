@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NoReturn
 
 from django.core.exceptions import ValidationError
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     MATRICULA_MALFORMED = "malformed matricula"
     MATRICULA_TWO_PEOPLE = "one matrícula, two people"
     MATRICULA_TWO_LINES = "one matrícula, two different lines"
+    MATRICULA_FROM_OUTSIDE = "matrícula of somebody from outside the personnel file"
+    CPF_CHANGED = "one matrícula, another CPF"
     DATE_UNKNOWN = "date that does not exist"
     DATE_ORDER = "end before start"
     EMAIL = "e-mail of a unit or malformed"
@@ -42,15 +45,17 @@ class Reason(StrEnum):
     CELLS_TOO_MANY = "too many cells"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One bond as the file gives it. Equal rows say the same, wherever they stand."""
 
     line: int = field(compare=False)
-    matricula: str
-    cpf: str
     #: Leading zeros that a spreadsheet had dropped were put back.
     cpf_repaired: bool = field(compare=False)
+    #: The name as names are compared.
+    folded_name: str = field(compare=False)
+    matricula: str
+    cpf: str
     name: str
     social_name: str
     email: str
@@ -60,6 +65,7 @@ class Row:
     unit_code: str
     unit_name: str
     comarca: str
+    unit_email: str
     started_on: date
     ended_on: date | None
 
@@ -100,6 +106,7 @@ LABELS = {
     "unit_code": "CÓD. LOTAÇÃO",
     "unit_name": "LOTAÇÃO",
     "comarca": "COMARCA",
+    "unit_email": "E-MAIL DA LOTAÇÃO",
     "started_on": "INÍCIO",
     "ended_on": "FIM",
 }
@@ -113,6 +120,7 @@ LONGEST = {
     "unit_code": Unit._meta.get_field("code").max_length,
     "unit_name": Unit._meta.get_field("name").max_length,
     "comarca": Unit._meta.get_field("comarca").max_length,
+    "unit_email": Unit._meta.get_field("email").max_length,
 }
 #: Letters, digits and the marks that occur in them; never what a spreadsheet makes of a long number (1E+10).
 MATRICULA = re.compile(r"(?![0-9.]+[eE])[0-9A-Za-z][0-9A-Za-z./-]{0,9}")
@@ -147,7 +155,8 @@ def refuse(line: int, cells: Mapping[str, str], reason: Reason, sentence: str) -
 def _checked(line: int, cells: Mapping[str, str]) -> Row:
     matricula = _matricula(cells["matricula"].strip())
     name = _name(cells, "name")
-    if not names.fold(name):
+    folded_name = names.fold(name)
+    if not folded_name:
         _refuse(Reason.NAME_MISSING, "falta o nome.")
     social_name = _name(cells, "social_name")
     cpf, cpf_repaired = read_cpf(cells["cpf"].strip())
@@ -157,9 +166,10 @@ def _checked(line: int, cells: Mapping[str, str]) -> Row:
         _refuse(Reason.DATE_ORDER, "a data de FIM é anterior à data de INÍCIO.")
     return Row(
         line=line,
+        cpf_repaired=cpf_repaired,
+        folded_name=folded_name,
         matricula=matricula,
         cpf=cpf,
-        cpf_repaired=cpf_repaired,
         name=name,
         social_name=social_name,
         email=_email(_cell(cells, "email").lower(), name),
@@ -169,6 +179,7 @@ def _checked(line: int, cells: Mapping[str, str]) -> Row:
         unit_code=_cell(cells, "unit_code", mandatory=True),
         unit_name=_cell(cells, "unit_name", mandatory=True),
         comarca=_cell(cells, "comarca"),
+        unit_email=_unit_email(_cell(cells, "unit_email").lower()),
         started_on=started_on,
         ended_on=ended_on,
     )
@@ -180,7 +191,12 @@ def _refuse(reason: Reason, sentence: str) -> NoReturn:
 
 def _cell(cells: Mapping[str, str], column: str, *, mandatory: bool = False) -> str:
     """The text with composed accents and single spaces; a line break inside the cell is a space."""
-    text = " ".join(unicodedata.normalize("NFC", cells[column]).split())
+    return _text(column, cells[column], mandatory)
+
+
+@lru_cache(maxsize=10_000)  # units, cargos and dates come again and again
+def _text(column: str, cell: str, mandatory: bool) -> str:
+    text = " ".join(unicodedata.normalize("NFC", cell).split())
     if mandatory and not text:
         _refuse(Reason.CELL_MISSING, f"a coluna {LABELS[column]} está vazia.")
     if _has_invisible(text):
@@ -216,7 +232,7 @@ def read_cpf(text: str) -> tuple[str, bool]:
         _refuse(Reason.CELL_MISSING, "a coluna CPF está vazia.")
     if SCIENTIFIC.fullmatch(text):
         _refuse(Reason.CPF_SCIENTIFIC, "a planilha arredondou o CPF. Formate a coluna como texto.")
-    if any(char.isdigit() and not char.isascii() for char in text):
+    if not text.isascii() and any(char.isdigit() and not char.isascii() for char in text):
         _refuse(Reason.CPF_ODD_DIGITS, "o CPF tem algarismos que não são comuns, como ² ou １.")
     if text.isascii() and text.isdigit() and len(text) < 11:  # noqa: PLR2004 - a CPF has eleven digits
         if cpf_rules.is_valid(text.zfill(11)):
@@ -232,6 +248,7 @@ def read_cpf(text: str) -> tuple[str, bool]:
     return digits, False
 
 
+@lru_cache(maxsize=10_000)
 def read_day(text: str, label: str) -> date:
     """Raises RefusedError, with a sentence that names the column."""
     try:
@@ -243,22 +260,33 @@ def read_day(text: str, label: str) -> date:
     return found
 
 
-def is_of_a_unit(address: str, name: str) -> bool:
+def looks_like_a_unit(address: str, name: str) -> bool:
     """Whether this looks like the mailbox of a unit, and not like that of the person of this name."""
     local = address.lower().rpartition("@")[0]
-    own_words = names.fold(name).split()  # somebody may be called Vara
-    return bool(UNIT_CODE.match(local)) or any(
-        UNIT_WORD.fullmatch(word) and word not in own_words for word in re.findall("[a-z]+", local)
-    )
+    if UNIT_CODE.match(local):
+        return True
+    words = [word for word in re.findall("[a-z]+", local) if UNIT_WORD.fullmatch(word)]
+    return bool(words) and not set(words) <= set(names.fold(name).split())  # somebody may be called Vara
+
+
+@lru_cache(maxsize=10_000)
+def _unit_email(address: str) -> str:
+    if address:
+        _check_email(address, "o e-mail da lotação está escrito errado.")
+    return address
+
+
+def _check_email(address: str, sentence: str) -> None:
+    try:
+        validate_email(address)
+    except ValidationError:
+        _refuse(Reason.EMAIL, sentence)
 
 
 def _email(address: str, name: str) -> str:
     if not address:
         return ""
-    try:
-        validate_email(address)
-    except ValidationError:
-        _refuse(Reason.EMAIL, "o e-mail está escrito errado.")
-    if is_of_a_unit(address, name):
+    _check_email(address, "o e-mail está escrito errado.")
+    if looks_like_a_unit(address, name):
         _refuse(Reason.EMAIL, "o e-mail parece ser de uma unidade. Informe o e-mail da própria pessoa.")
     return address

@@ -9,6 +9,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
 from django.utils import timezone
 
 from .. import cpf as cpf_rules
@@ -44,6 +45,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     email_corrected_at = models.DateTimeField("e-mail corrigido à mão em", null=True, editable=False)
     phone = models.CharField("telefone", max_length=30, blank=True)
     is_active = models.BooleanField("pode entrar", default=True)
+    #: Since when they do not come in because no bond is left; whoever comes back is let in again. Null where it was
+    #: decided by hand.
+    left_at = models.DateTimeField("sem vínculo desde", null=True, editable=False)
     is_staff = models.BooleanField("usa a administração", default=False)
     #: The password is a provisional one: it must be changed before anything else.
     must_change_password = models.BooleanField("deve trocar a senha", default=False, editable=False)
@@ -65,6 +69,10 @@ class User(AbstractBaseUser, PermissionsMixin):
             ("disclose", "Pode ver CPF e e-mail inteiros"),
             ("remove_second_factor", "Pode pedir e confirmar a retirada do segundo fator de alguém"),
             ("change_roles", "Pode dizer quem é da equipe e com que perfil"),
+        )
+        indexes = (
+            models.Index(Upper("email"), name="user_by_address"),
+            models.Index(name="user_who_left", fields=("left_at",), condition=Q(left_at__isnull=False)),
         )
         constraints = (
             models.CheckConstraint(name="user_cpf_is_eleven_digits", condition=Q(cpf__regex=r"^[0-9]{11}$")),
@@ -116,6 +124,8 @@ class Unit(models.Model):
     code = models.CharField("código", max_length=20, unique=True)
     name = models.CharField("unidade", max_length=150)
     comarca = models.CharField("comarca", max_length=80, blank=True)
+    #: Read by many: it is nobody's own address.
+    email = models.EmailField("e-mail da unidade", blank=True, db_default="")
     started_on = models.DateField("início", null=True, blank=True)
     ended_on = models.DateField("fim", null=True, blank=True)
 
@@ -142,13 +152,35 @@ class EmploymentQuerySet(models.QuerySet["Employment"]):
 
     def current(self) -> EmploymentQuerySet:
         """Bonds that hold today, of people who may sign in."""
-        today = timezone.localdate()
-        return self.filter(Q(ended_on=None) | Q(ended_on__gte=today), started_on__lte=today, user__is_active=True)
+        return self.holding().filter(user__is_active=True)
+
+    def holding(self) -> EmploymentQuerySet:
+        """Bonds that hold today, of whomever."""
+        return self.not_over().filter(started_on__lte=timezone.localdate())
+
+    def not_over(self) -> EmploymentQuerySet:
+        """Bonds whose last day has not passed; some begin later."""
+        return self.filter(Q(ended_on=None) | Q(ended_on__gte=timezone.localdate()))
 
 
 class Employment(models.Model):
     """A bond between a person and the court; a person may have several."""
 
+    class Kind(models.TextChoices):
+        DIRECTORY = "DIRECTORY", "Cadastro de pessoal"
+        TEMPORARY = "TEMPORARY", "Temporário"
+        PROSECUTION = "PROSECUTION", "Ministério Público"
+        DEFENDERS = "DEFENDERS", "Defensoria Pública"
+        OTHER = "OTHER", "Outro órgão"
+
+    #: Where it comes from. An import touches those of the personnel file and no others.
+    kind = models.CharField(
+        "tipo de vínculo", max_length=11, choices=Kind, default=Kind.DIRECTORY, db_default=Kind.DIRECTORY
+    )
+    #: Who vouches for somebody from outside the personnel file.
+    sponsor = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name="quem responde pela pessoa"
+    )
     user = models.ForeignKey(User, models.PROTECT, related_name="employments", verbose_name="pessoa")
     matricula = models.CharField("matrícula", max_length=10, unique=True)
     cargo = models.CharField("cargo", max_length=80)
@@ -162,6 +194,7 @@ class Employment(models.Model):
     class Meta:
         verbose_name = "vínculo"
         verbose_name_plural = "vínculos"
+        indexes = (models.Index(name="employment_by_last_day", fields=("ended_on",)),)
         constraints = (
             models.CheckConstraint(
                 name="employment_ends_after_it_starts",
@@ -169,10 +202,25 @@ class Employment(models.Model):
                 violation_error_message="O fim não pode ser antes do início.",
             ),
             models.CheckConstraint(name="employment_has_a_matricula", condition=~Q(matricula="")),
+            models.CheckConstraint(
+                name="employment_known_kind",
+                condition=Q(kind__in=("DIRECTORY", "TEMPORARY", "PROSECUTION", "DEFENDERS", "OTHER")),
+            ),
+            models.CheckConstraint(
+                name="employment_from_outside_has_end_and_sponsor",
+                condition=Q(kind="DIRECTORY") | Q(ended_on__isnull=False, sponsor__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:
         return f"vínculo {self.matricula}"
+
+    @property
+    def from_outside(self) -> str:
+        """``Temporário até 31/12/2026; responde: Maria de Souza``; nothing of a bond of the personnel file."""
+        if self.kind == self.Kind.DIRECTORY or self.ended_on is None or self.sponsor is None:
+            return ""
+        return f"{self.get_kind_display()} até {self.ended_on:%d/%m/%Y}; responde: {self.sponsor.display_name}"
 
 
 class AddressChange(models.Model):

@@ -8,16 +8,18 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import addresses, directory, outbox, provisional, resets
 from accounts.admin import UserAdmin
-from accounts.directory import planning
-from accounts.models import MailStatus, OutgoingMail, SecurityEvent, User
+from accounts.directory import effects
+from accounts.models import MailStatus, OutgoingMail, ProvisionalPassword, SecurityEvent, User
 from requests_app.tests.factories import manager
 
 from .factories import EmploymentFactory, UserFactory
+from .test_directory import import_people, person, plan_of
 
 pytestmark = pytest.mark.django_db
 HEADER = "Matrícula;Nome;CPF;E-mail;Cargo;Cód. Lotação;Lotação;Comarca;Início"
@@ -333,11 +335,39 @@ def test_an_address_corrected_while_the_file_was_read_is_not_overwritten(tmp_pat
 
 def test_a_file_that_cannot_be_applied_tells_nobody(tmp_path, monkeypatch):
     def refuse(*_arguments, **_named):
-        raise planning.IntegrityError
+        raise IntegrityError
 
-    monkeypatch.setattr(planning.Employment.objects.__class__, "bulk_update", refuse)
+    monkeypatch.setattr(effects, "tell", refuse)
     bond = EmploymentFactory(user__email="velho@tjms.jus.br")
     with pytest.raises(CommandError):
         import_file(tmp_path, bond, "novo@tjms.jus.br")
     assert User.objects.get(pk=bond.user_id).email == "velho@tjms.jus.br"
     assert not OutgoingMail.objects.exists()
+
+
+def test_many_changed_addresses_cost_the_statements_of_one():
+    def statements(count):
+        import_people(*[person(number) for number in range(30)])
+        people = [User.objects.get(cpf=person(number)["CPF"]) for number in range(count)]
+        for user in people:
+            with transaction.atomic():
+                live = provisional.issue(user, by=None)
+            provisional.reveal(live.pk)
+            provisional.mailed(live.pk, needed_by_another_mail=False)
+        changed = [person(number) | {"E-MAIL": f"novo.{number}@tjms.jus.br"} for number in range(count)]
+        plan = plan_of(*changed, *[person(number) for number in range(count, 30)])
+        with CaptureQueriesContext(connection) as made:
+            directory.apply(plan)
+        assert not any(User.objects.get(pk=user.pk).has_usable_password() for user in people)
+        assert not ProvisionalPassword.objects.filter(user__in=people, ended_at=None).exists()
+        told = OutgoingMail.objects.filter(kind="address_changed").values_list("recipient", flat=True)
+        assert sorted(told) == sorted(user.pk for user in people)
+        return len(made)
+
+    counts = set()
+    for count in (1, 3, 30):
+        with transaction.atomic():
+            counts.add(statements(count))
+            transaction.set_rollback(True)
+
+    assert len(counts) == 1

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import history, security
 from accounts.models import SecurityEvent, Term, TermAcceptance
 from requests_app import workflow
-from requests_app.models import CatalogueChange, GrantEvent, InternalNote, RequestEvent, Status
+from requests_app.models import CatalogueChange, GrantEvent, InternalNote, Reminder, RequestEvent, Status
 from requests_app.tests.factories import analyst, request_in
 
 pytestmark = pytest.mark.django_db
@@ -27,9 +27,10 @@ def rows():
     TermAcceptance.objects.create(user=request.requester, term=Term.objects.create(version=1, text="Prometo."))
     InternalNote.objects.create(request=request, author=request.decided_by or analyst(), text="nota")
     CatalogueChange.objects.create(model="x", object_id=1, name="BNMP", changes=[], by=request.requester)
+    Reminder.objects.create(request=request, by=request.requester)
 
 
-MODELS = [RequestEvent, GrantEvent, SecurityEvent, TermAcceptance, Term, InternalNote, CatalogueChange]
+MODELS = [RequestEvent, GrantEvent, SecurityEvent, TermAcceptance, Term, InternalNote, CatalogueChange, Reminder]
 
 
 def test_asvs_16_4_2_every_table_of_events_is_guarded():

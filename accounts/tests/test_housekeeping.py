@@ -42,7 +42,7 @@ from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from bnmp_portal.tests import services
 from conftest import process_environment
 from requests_app import workflow
-from requests_app.models import AccessRequest, Attachment, RequestEvent, Status
+from requests_app.models import AccessRequest, Attachment, Draft, RequestEvent, Status
 from requests_app.tests.factories import UserTypeFactory, analyst, grant_of, request_in
 from requests_app.tests.test_concurrency import at_once
 
@@ -172,11 +172,29 @@ def file_of_a_form_that_was_not_sent(moment):
     )
 
 
+def draft(moment):
+    return Draft.objects.create(user=UserFactory(), updated_at=moment)
+
+
 def file_without_a_row(moment):
     path = project.ATTACHMENTS_DIR / f"{uuid.uuid4()}.upload"
     path.touch()
     os.utime(path, (moment.timestamp(), moment.timestamp()))
     return path
+
+
+def bonds_with_this_last_day(day):
+    """Of somebody who may sign in; of one who was shut out, with another bond since; and with an access or a request.
+
+    The staff are shut out by none: what each chore does is counted apart.
+    """
+    EmploymentFactory(ended_on=day)
+    back = UserFactory(is_active=False, left_at=timezone.now() - timedelta(days=40))
+    EmploymentFactory(user=back, started_on=day, ended_on=day)
+    staff = [EmploymentFactory(user__is_staff=True, ended_on=day) for _ in range(3)]
+    grant_of(staff[0])
+    request_in(Status.PENDING, bond=staff[1])
+    request_in(Status.PENDING, requester=staff[2].user)
 
 
 SETTLED = "Mensagens antigas, apagadas"
@@ -194,12 +212,30 @@ DELETED = {
     mail_that_failed_again: (SETTLED, timedelta(days=732)),
     mail_that_came_back: (SETTLED, timedelta(days=732)),
     security_event: ("Eventos de segurança antigos, apagados", timedelta(days=366)),
+    draft: ("Rascunhos antigos, apagados", timedelta(days=30)),
     file_of_a_form_that_was_not_sent: ("Anexos de formulários não enviados, apagados", timedelta(days=1)),
 }
 STRAYS = "Arquivos de anexo sem registro, apagados"
 ENDED = "Acessos cujo último dia passou, vencidos"
+SHUT_OUT = "Entradas de quem não tem mais vínculo, fechadas"
+LET_IN = "Entradas de quem voltou a ter vínculo, abertas"
+TO_REVOKE = "Acessos de vínculos encerrados, a revogar"
+STOPPED = "Solicitações para quem saiu, canceladas"
+HANDED_ON = "Avisos a quem tem pedido feito por quem saiu"
 #: What is done with what is due, where it is not deleted.
-CHANGED = (WARNINGS, MASKED, LAPSED_REMOVALS, EXPIRED, STRAYS, ENDED)
+CHANGED = (
+    WARNINGS,
+    MASKED,
+    LAPSED_REMOVALS,
+    EXPIRED,
+    STRAYS,
+    ENDED,
+    SHUT_OUT,
+    LET_IN,
+    TO_REVOKE,
+    STOPPED,
+    HANDED_ON,
+)
 LABELS = {*(label for label, _ in DELETED.values()), *CHANGED}
 
 
@@ -224,6 +260,7 @@ def some_of_each(number=1):
         file_without_a_row(now - timedelta(days=1) + timedelta(minutes=5))
         for days in (-1, 0):
             grant_of(EmploymentFactory(), expires_on=timezone.localdate() + timedelta(days=days))
+            bonds_with_this_last_day(timezone.localdate() + timedelta(days=days))
     return due | dict.fromkeys(CHANGED, number)
 
 
@@ -311,16 +348,18 @@ def test_four_runs_at_once_do_everything_once_and_none_fails(monkeypatch):
     results = at_once(*[housekeeping.run] * 4)
 
     assert not any(None in result.values() for result in results)
-    once = LABELS - {WARNINGS}
+    once = LABELS - {WARNINGS, HANDED_ON}
     assert {label: sum(result[label] for result in results) for label in once} == {label: due[label] for label in once}
     assert OutgoingMail.objects.filter(kind="provisional_lapsing").count() == 8
     assert RequestEvent.objects.filter(to_status=Status.EXPIRED).count() == 8
     assert OutgoingMail.objects.filter(kind="request_expired").count() == 8
     assert OutgoingMail.objects.filter(kind="second_factor_changed").count() == 8
     assert Session.objects.count() == kept["accounts.Session"] - 16
-    lapsed = SecurityEvent.Kind.FACTOR_ASK_LAPSED
-    assert SecurityEvent.objects.filter(kind=lapsed).count() == 8
-    assert SecurityEvent.objects.exclude(kind=lapsed).count() == kept["accounts.SecurityEvent"] - 8
+    assert OutgoingMail.objects.filter(kind="request_requester_left").count() == 8
+    Kind = SecurityEvent.Kind  # noqa: N806 - a class
+    written = (Kind.FACTOR_ASK_LAPSED, Kind.ACCESS_CLOSED, Kind.ACCESS_OPENED)
+    assert [SecurityEvent.objects.filter(kind=kind).count() for kind in written] == [8, 8, 8]
+    assert SecurityEvent.objects.exclude(kind__in=written).count() == kept["accounts.SecurityEvent"] - 8
     assert set(housekeeping.run().values()) == {0}
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
 from accounts import directory
 from accounts.models import Employment, User
@@ -73,23 +76,25 @@ def test_no_whole_cpf_is_printed(tmp_path: Path) -> None:
         assert not re.search(r"[0-9]{11}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", output)
 
 
-def test_fault_23_of_a_file_of_a_gigabyte_no_more_is_read_than_may_be_used(tmp_path: Path) -> None:
+def test_fault_23_of_a_file_of_gigabytes_no_more_is_read_than_may_be_used(tmp_path: Path) -> None:
     file = tmp_path / "grande.csv"
     with file.open("wb") as stream:
-        stream.truncate(1024**3)  # a hole: it takes no room on the disk
+        stream.truncate(directory.LARGEST_FILE)  # a hole: it takes no room on the disk
+    holes = run(file)
+    with file.open("ab") as stream:
+        stream.truncate(directory.LARGEST_FILE + 1)
 
     tracemalloc.start()
     try:
-        status, output = run(file)
+        too_large = run(file)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
-    assert (status, output) == (
-        1,
-        "O arquivo passa de 200 MB. Confira se é o arquivo certo. Nada foi aplicado.\n",
-    )
-    assert peak < 2.5 * directory.MAX_BYTES
+    assert holes[0] == 1
+    assert holes[1].startswith("O arquivo não é um texto que se possa ler: tem bytes nulos.")
+    assert too_large == (1, "O arquivo passa de 2048 MB. Confira se é o arquivo certo. Nada foi aplicado.\n")
+    assert peak < 50 * 1024 * 1024
 
 
 def test_a_dry_run_prints_the_same_plan_and_writes_nothing() -> None:
@@ -175,6 +180,76 @@ def test_an_encoding_can_be_told(file: Path) -> None:
     assert run(file, "--encoding", "cp850")[0] == 0
     assert User.objects.get().name == "CONCEIÇÃO"
     assert run(file, "--encoding", "klingon")[1].startswith("A codificação 'klingon' não existe.")
+
+
+def test_a_unicode_text_of_a_spreadsheet_is_read_by_itself(file: Path) -> None:
+    file.write_bytes(hr_file(PERSON | {"NOME": "CONCEIÇÃO"}, separator="\t").encode("utf-16"))
+
+    status, output = run(file)
+
+    assert (status, output.splitlines()[0]) == (0, "Arquivo em UTF-16, separado por tabulação.")
+    assert User.objects.get().name == "CONCEIÇÃO"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_its_mark_is_read_when_told(file: Path, encoding: str) -> None:
+    file.write_bytes(hr_file(PERSON | {"NOME": "CONCEIÇÃO"}).encode(encoding))
+
+    assert "bytes nulos" in run(file)[1]
+    assert run(file, "--encoding", encoding)[0] == 0
+    assert User.objects.get().name == "CONCEIÇÃO"
+
+
+def test_utf_16_that_is_cut_off_is_refused_with_a_sentence(file: Path) -> None:
+    file.write_bytes(hr_file(PERSON).encode("utf-16")[:-1])
+
+    status, output = run(file)
+
+    assert (status, output.count("\n")) == (1, 1)
+    assert output.startswith("O arquivo tem bytes que não são de utf-16")
+
+
+def test_a_null_character_inside_a_cell_refuses_its_line(file: Path) -> None:
+    file.write_bytes(hr_file(person(1, CARGO="Juiz\0Leigo"), person(2)).encode("utf-16"))
+
+    status, output = run(file)
+
+    assert (status, User.objects.get().cpf) == (3, person(2)["CPF"])
+    assert "Linha 2, matrícula 000001: a coluna CARGO tem caracteres invisíveis." in output
+
+
+@pytest.mark.parametrize(("told", "separator"), [("tab", "\t"), ("|", "|"), (";", ";")])
+def test_a_separator_can_be_told(file: Path, told: str, separator: str) -> None:
+    """The header is made of other separators, so that it would be found wrong."""
+    header = [*PERSON, ",".join(["SIGLA"] + ["NOME"] * 30)]
+    file.write_text(hr_file(person(1), header=header, separator=separator).replace('"', ""))
+
+    assert run(file)[0] == 1
+    assert run(file, "--separator", told)[0] == 0
+    assert User.objects.get().cpf == person(1)["CPF"]
+
+
+def test_a_separator_that_nobody_uses_is_refused(file: Path) -> None:
+    status, output = run(file, "--separator", "x")
+
+    assert (status, "--separator" in output) == (1, True)
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["while planning", "while writing"])
+def test_a_database_that_gives_up_leaves_one_sentence(file: Path, known: bool) -> None:
+    def give_up(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if 'INSERT INTO "accounts_user"' in sql if known else '"accounts_employment"' in sql:
+            raise OperationalError("canceling statement due to statement timeout\nDETAIL: ...")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(give_up):
+        status, output = run(file)
+
+    assert status == 1
+    assert output.splitlines()[-1].startswith("O banco de dados não respondeu ou interrompeu a importação.")
+    assert "statement" not in output
+    assert not User.objects.exists()
 
 
 def test_columns_that_nobody_knows_are_listed(file: Path) -> None:

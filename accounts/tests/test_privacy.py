@@ -27,7 +27,7 @@ from accounts.models import (
 )
 from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
 from requests_app import workflow
-from requests_app.models import GrantEvent, Status, TypedCredential
+from requests_app.models import Draft, GrantEvent, Reminder, Status, TypedCredential
 from requests_app.tests.factories import UserTypeFactory, analyst, grant_of, unsaved_request
 from requests_app.tests.files import attached
 from requests_app.tests.pages import Page
@@ -67,6 +67,8 @@ def fill(user, mark):
     event = GrantEvent.objects.get(grant__request=asked)
     TypedCredential.objects.create(event=event, login=f"login{mark}", password=f"senha{mark}")
     attached(asked, name=f"arquivo {mark}.pdf", by=user)
+    Reminder.objects.create(request=asked, by=user)
+    Draft.objects.create(user=user, data={"description": f"Rascunho {mark}"})
     ended = grant_of(EmploymentFactory(user__name="Colega da Unidade"))
     for came_from, to in (("ACTIVE", "TO_REVOKE"), ("TO_REVOKE", "TO_REVOKE"), ("TO_REVOKE", "REVOKED")):
         GrantEvent.objects.create(
@@ -110,6 +112,7 @@ def test_every_column_of_the_person_is_in_the_registration_or_named_here():
         "date_joined": "cadastro_em",
         "last_login": "ultima_entrada",
         "is_active": "pode_entrar",
+        "left_at": "sem_vinculo_desde",
         "is_staff": "usa_a_administracao",
     }
 
@@ -356,11 +359,13 @@ def notice(client):
 def test_the_notice_says_how_long_things_are_really_kept(client, db, settings):
     settings.MAIL_RETENTION_DAYS, settings.SECURITY_EVENT_RETENTION_DAYS = 41, 207
     settings.SESSION_IDLE_MINUTES, settings.SESSION_COOKIE_AGE = 17, 5 * 3600
+    settings.DRAFT_DAYS = 23
 
     text = notice(client)
 
     for words in (
         *("41 dias depois do envio", "207 dias", "17 minutos sem uso", "5 horas depois da entrada"),
+        "23 dias depois da última mudança",
         *("Até 180 dias depois da última tentativa", "Registros técnicos do servidor", "Motivos e retiradas"),
     ):
         assert words in text

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -58,10 +59,10 @@ def found(query: str, **options: int) -> list[str]:
     [
         # by matrícula: its beginning
         ("012345", ["012345"]),
-        ("0123", ["012399", "012345"]),
-        (" 0123 ", ["012399", "012345"]),
+        ("0123", ["012345", "012399"]),
+        (" 0123 ", ["012345", "012399"]),
         ("12345", []),
-        ("0", ["012399", "012345"]),
+        ("0", ["012345", "012399"]),
         ("A1", ["A10"]),
         ("a2", ["a20"]),
         ("0123456", []),
@@ -132,8 +133,8 @@ def test_a_query_finds_these_bonds_in_this_order(query: str, expected: list[str]
         # what a database cannot store
         ("\0", []),
         ("mar\0ia", ["200002", "012345"]),
-        ("01\0", ["012399", "012345"]),
-        ("01\ud800", ["012399", "012345"]),
+        ("01\0", ["012345", "012399"]),
+        ("01\ud800", ["012345", "012399"]),
         ("\ud800\udfff", []),
         ("\uffff1\uffff", []),
         # other scripts
@@ -171,12 +172,14 @@ def test_only_current_bonds_of_people_who_may_sign_in_are_found() -> None:
     assert found("5000") == ["500001", "500004"]
 
 
-def test_at_most_the_limit_is_returned_the_first_by_name() -> None:
+def test_at_most_the_limit_is_returned_the_first_by_name_or_by_matricula() -> None:
     for number in range(30):
         add(f"6{number:05d}", f"PESSOA {29 - number:02d}")
 
-    assert found("pessoa") == found("6") == [f"6{number:05d}" for number in range(29, 9, -1)]
+    assert found("pessoa") == [f"6{number:05d}" for number in range(29, 9, -1)]
     assert found("pessoa", limit=3) == ["600029", "600028", "600027"]
+    assert found("6") == [f"6{number:05d}" for number in range(20)]
+    assert found("6", limit=3) == ["600000", "600001", "600002"]
 
 
 def test_homonyms_come_by_matricula() -> None:
@@ -282,3 +285,90 @@ def test_both_columns_compare_by_bytes_whatever_the_databases_language() -> None
             " WHERE collation_name = 'C' AND table_name LIKE 'accounts\\_%' ORDER BY 1"
         )
         assert cursor.fetchall() == [("accounts_employment", "matricula"), ("accounts_user", "search_name")]
+
+
+# --- Very many people -----------------------------------------------------------------------------------------------
+MANY = 20_000
+#: What one in twenty is called, as one in twenty here is called Maria; the second name hardly any other has.
+COMMON = "marinalva"
+OTHERS = ("osvaldo", "benedita", "celso", "dirce", "eunice")
+
+
+def add_many() -> None:
+    """By the database itself: ``MANY`` people with a bond each; the one who comes first by name came last."""
+    unit = Unit.objects.create(code="0001-012", name="2ª Vara Criminal")
+    people = (
+        User(
+            cpf=f"{number:011d}",
+            name="x",
+            search_name=f" {OTHERS[number % 5] if number % 20 else COMMON} de {word(number)} souza",
+        )
+        for number in range(MANY)
+    )
+    made = User.objects.bulk_create(people, batch_size=2000)
+    Employment.objects.bulk_create(
+        (
+            Employment(user=user, matricula=f"7{place:06d}", cargo="Juiz", unit=unit, started_on=date(2020, 1, 1))
+            for place, user in enumerate(made)
+        ),
+        batch_size=2000,
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # as autovacuum does
+            cursor.execute("SELECT gin_clean_pending_list('accounts_user_search_name_words')")
+        cursor.execute("ANALYZE accounts_user")
+        cursor.execute("ANALYZE accounts_employment")
+
+
+def word(number: int) -> str:
+    """Six letters, others for each number, in the opposite order of the numbers."""
+    letters = ""
+    for _ in range(6):
+        number, letter = divmod(number * 7 + 3, 26)
+        letters += "abcdefghijklmnopqrstuvwxyz"[25 - letter]
+    return letters
+
+
+def plan_of(query: str) -> str:
+    """What the database does for the names of a query."""
+    with CaptureQueriesContext(connection) as made:
+        search_bonds(query)
+    (by_name,) = (one["sql"] for one in made if "ORDER BY" in one["sql"] and "LIKE" in one["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {by_name}")
+        return "\n".join(line for (line,) in cursor.fetchall())
+
+
+def test_of_more_people_than_are_shown_the_first_by_name_are_shown() -> None:
+    add_many()
+    names = sorted(User.objects.filter(search_name__contains=COMMON).values_list("search_name", flat=True))
+
+    shown = [bond.user.search_name for bond in search_bonds(COMMON)]
+
+    assert shown == names[:20]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own indexes")
+def test_among_very_many_each_fragment_is_looked_up_in_the_index() -> None:
+    add_many()
+
+    for query in (word(4711), COMMON, f"{COMMON} de", f"de so {word(4711)}", f"{COMMON} {word(4711)}"):
+        plan = plan_of(query)
+        assert "accounts_user_search_name_words" in plan, (query, plan)
+        assert "Seq Scan on accounts_user" not in plan, (query, plan)
+        (looked_up,) = (line for line in plan.splitlines() if "Index Cond" in line and "search_name" in line)
+        assert "% de%" not in looked_up
+        assert "% so%" not in looked_up
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own indexes")
+def test_among_very_many_the_beginning_of_a_matricula_is_read_from_its_index() -> None:
+    add_many()
+    with CaptureQueriesContext(connection) as made:
+        assert found("7") == [f"7{number:06d}" for number in range(20)]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {made[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Index Scan using accounts_employment_matricula_key" in plan
+    assert "Sort" not in plan

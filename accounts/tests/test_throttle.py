@@ -292,6 +292,7 @@ def test_a_flood_that_is_refused_fills_no_table(make_client, db, clock):
 #: Signed in as whom, posting what so often -> what the staff read.
 OWN_WAITS = {
     "pessoas/busca/": ("get", throttle.SEARCH, "busca de pessoas"),
+    "solicitacoes/nova/ja-existe/": ("get", throttle.SEARCH, "busca de pessoas"),
     "conta/meus-dados/": ("post", throttle.OWN_DATA, "meus dados"),
 }
 

@@ -30,6 +30,7 @@ class PrivacyNotice(View):
     def get(self, request: HttpRequest) -> HttpResponse:
         context = {
             "mail_days": settings.MAIL_RETENTION_DAYS,
+            "draft_days": settings.DRAFT_DAYS,
             "event_days": settings.SECURITY_EVENT_RETENTION_DAYS,
             "idle_minutes": settings.SESSION_IDLE_MINUTES,
             "session_hours": settings.SESSION_COOKIE_AGE // 3600,

@@ -37,7 +37,7 @@ SETTINGS = (
     "TRUSTED_PROXIES STAFF_MFA PASSWORD_MIN_LENGTH DEBUG PORTAL_DEMO STATIC_ROOT LOG_LEVEL OUTBOX_SWEEP_SECONDS "
     "RETURN_DAYS SECURITY_EVENT_RETENTION_DAYS WEB_CONCURRENCY WEB_THREADS PORTAL_BIND BOUNCE_ADDRESS BOUNCE_MAILBOX "
     "MONITORING_ADDRESSES LOG_FORMAT MAIL_RETENTION_DAYS CELERY_BROKER_MASTER_NAME BREACHED_PASSWORDS_FILE "
-    "SESSION_IDLE_MINUTES SESSION_HOURS ATTACHMENTS_DIR"
+    "SESSION_IDLE_MINUTES SESSION_HOURS DRAFT_DAYS ATTACHMENTS_DIR"
 ).split()
 
 Popen: TypeAlias = "subprocess.Popen[bytes]"
@@ -267,8 +267,9 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 
     if settings.configured:
-        for template_engine in settings.TEMPLATES:
-            template_engine["OPTIONS"]["debug"] = True  # the coverage of templates needs it
+        if config.getoption("cov_source", None):
+            for template_engine in settings.TEMPLATES:
+                template_engine["OPTIONS"]["debug"] = True  # the coverage of templates needs it
         database = settings.DATABASES["default"]
         if database["ENGINE"].endswith("sqlite3"):
             # A file: a database in memory has neither WAL nor waiting for locks.

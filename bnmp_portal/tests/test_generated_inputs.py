@@ -36,12 +36,13 @@ from accounts.tests.captcha_solver import solve
 from accounts.tests.factories import PASSWORD, EmploymentFactory
 from accounts.tests.telephone import with_telephone
 from conftest import FORBIDDEN_IN_PAGES
-from requests_app import catalogue, workflow
-from requests_app.models import Cargo, ExternalSystem, ReasonTemplate, Status
+from requests_app import catalogue, drafts, workflow
+from requests_app.models import Cargo, Draft, ExternalSystem, ReasonTemplate, Status
 from requests_app.tests.factories import (
     ExternalSystemFactory,
     UserTypeFactory,
     analyst,
+    grant_of,
     head_of,
     manager,
     request_in,
@@ -129,6 +130,7 @@ ROUTES = dict(routes(get_resolver().url_patterns))
 FOUND_ON = {
     "sair/": "conta/",
     "solicitacoes/<str:protocol>/cancelar/": "solicitacoes/<str:protocol>/",
+    "rascunho/descartar/": "solicitacoes/nova/",
     "conta/sessoes/<uuid:mark>/encerrar/": "conta/sessoes/",
     "conta/sessoes/encerrar-outras/": "conta/sessoes/",
     "conta/segundo-fator/ligar/": "conta/segundo-fator/",
@@ -153,6 +155,10 @@ FOUND_ON = {
 #: Fields of what no page has a form for that can be opened by itself.
 FIELDS = {
     "conta/sessoes/uso/": {},
+    # On the page of a request that has waited some days, and on no other.
+    "solicitacoes/<str:protocol>/lembrar/": {},
+    # Posted by a script, with what stands in the form of a request.
+    "rascunho/": {name: [""] for name in ("nonce", "protocolo", *drafts.FIELDS)},
     # On the page of a request that waits to be registered, and on no other.
     "admin/requests_app/accessrequest/<int:pk>/mostrar/": {"note": [""], "text": [""], "reason": [""]},
     # Its page is the answer to a selection on the list.
@@ -212,8 +218,9 @@ IN_ADDRESSES = (
         "term",
     ),
     *("app_label", "model_name", "field_name", "periodo", "result", "captcha", "código", "version"),
-    *("sistema", "tipo", "comarca", "unidade", "idade", "com", "de", "ate", "ano", "pessoa"),
+    *("sistema", "tipo", "comarca", "unidade", "idade", "com", "de", "ate", "ano", "pessoa", "conjunto"),
     *("de", "ate", "sistema"),
+    *("beneficiary", "user_type", "unit", "corrige"),
 )
 
 
@@ -260,6 +267,9 @@ def make_world():
     decider.groups.set(Group.objects.exclude(name="Administração"))
     for user in (staff, decider):
         EmploymentFactory(user=user)
+    in_days = timezone.localdate() + timedelta(days=90)
+    from_outside = EmploymentFactory(kind="TEMPORARY", ended_on=in_days, sponsor=other)
+    Draft.objects.create(user=person, data={"description": "Meia hora de texto."})
     by_hand = UserTypeFactory(system=ExternalSystemFactory(credential=ExternalSystem.Credential.OPERATOR))
     with_unit = UserTypeFactory(system__asks_unit=True)
     catalogue.record(with_unit.system, before=None, by=decider)
@@ -284,6 +294,15 @@ def make_world():
     )
     seen = batches.seen_of([pending.pk])
     batch = batches.begin(uuid.uuid4(), Status.REJECTED, seen, by=decider, note="Falta a portaria.", reason=None)
+    joint, _is_new = workflow.file_all(
+        [(EmploymentFactory(), None), (EmploymentFactory(), None)],
+        nonce=uuid.uuid4(),
+        requester=person,
+        user_type=by_hand,
+        description="Plantão de dezembro.",
+        email=person.email,
+        phone=person.phone,
+    )
     return World(
         person=person,
         other=other,
@@ -293,6 +312,9 @@ def make_world():
         head=unit_head,
         args={
             "grant": grant.pk,
+            "bond": from_outside.pk,
+            "access": grant_of(person.employments.get()).pk,
+            "joint": joint.pk,
             "protocol": returned.protocol,
             "uid": "MQ",
             "token": "abc-def",

@@ -93,6 +93,8 @@ UNREADABLE = [
     ("PASSWORD_MIN_LENGTH", "9" * 5000),
     ("OUTBOX_SWEEP_SECONDS", "0"),
     ("RETURN_DAYS", "0"),
+    ("SHOW_HOLDER", "talvez"),
+    ("DRAFT_DAYS", "0"),
     ("SECURITY_EVENT_RETENTION_DAYS", "182"),
     ("MAIL_RETENTION_DAYS", "29"),
     ("PORTAL_URL", "sistemas.tjms.jus.br"),

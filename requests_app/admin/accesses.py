@@ -61,6 +61,10 @@ NOT_TOLD = "A pessoa não tem e-mail no cadastro: avise por outro meio."
 KEPT = "Acesso mantido. Quem pediu o fim recebe um e-mail com o motivo."
 
 
+def _asks_for_ends(request: HttpRequest) -> bool:
+    return request.GET.get("status__exact") == GrantStatus.TO_REVOKE
+
+
 @admin.register(AccessGrant)
 class AccessGrantAdmin(DeskAdmin):
     """Nothing is edited here: an access only moves, by the buttons that its table allows."""
@@ -102,6 +106,14 @@ class AccessGrantAdmin(DeskAdmin):
     def asked_in(self, grant: AccessGrant) -> str:
         return grant.request.protocol if grant.request else "anterior ao portal"
 
+    @admin.display(description="por que encerrar")
+    def why_end(self, grant: AccessGrant) -> str:
+        return vars(grant)["end_asked_because"] or "–"
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Among what somebody has to decide on, why."""
+        return (*self.list_display, "why_end") if _asks_for_ends(request) else self.list_display
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return AccessList
 
@@ -109,6 +121,10 @@ class AccessGrantAdmin(DeskAdmin):
         """With the matrícula that the request was for; an access that is older shows the person's newest."""
         newest = Employment.objects.filter(user=OuterRef("user")).order_by("-started_on", "-pk").values("matricula")
         accesses: QuerySet[AccessGrant] = super().get_queryset(request)
+        if _asks_for_ends(request):
+            asked = GrantEvent.objects.filter(grant=OuterRef("pk"), to_status=GrantStatus.TO_REVOKE)
+            first = asked.exclude(from_status=GrantStatus.TO_REVOKE).order_by("-pk")
+            accesses = accesses.annotate(end_asked_because=Subquery(first.values("note")[:1]))
         return accesses.annotate(matricula_shown=Coalesce("request__beneficiary_matricula", Subquery(newest[:1])))
 
     def get_search_results(

@@ -65,9 +65,10 @@ class ExternalSystemAdmin(RecordedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "purpose", "url", "successor")}),
         (
-            "Quem pode pedir, e quando",
-            {"fields": ("who_may_ask", "asks_unit", "is_active", "active_from", "active_until")},
+            "Quem pode pedir",
+            {"fields": ("who_may_ask", "for_whom", "most_per_unit", "asks_unit")},
         ),
+        ("Quando", {"fields": ("is_active", "active_from", "active_until")}),
         ("Como a pessoa entra", {"fields": ("credential", "instructions")}),
     )
 
@@ -103,7 +104,7 @@ def consequences(system: ExternalSystem, changed: list[str]) -> list[str]:
     undecided = asked.exclude(status=Status.APPROVED)
     if "is_active" in changed:
         found.append((STILL_OPEN, asked))
-    elif {"who_may_ask", "active_from", "active_until"} & {*changed}:
+    elif {"who_may_ask", "for_whom", "most_per_unit", "active_from", "active_until"} & {*changed}:
         found.append((STILL_OPEN, undecided))
     if "asks_unit" in changed and system.asks_unit:
         found.append((WITHOUT_UNIT, undecided.filter(unit=None)))

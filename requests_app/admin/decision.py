@@ -221,6 +221,7 @@ def page(
         "attachments": attachments.on_the_desk(access_request, request.user),
         "despacho_form": DespachoForm(),
         "may_join_despacho": not attachments.why_no_despacho(request.user, access_request),
+        "joint": _asked_together(access_request),
         "sheet": sheet.of(access_request, all_requests="pedidos" in request.GET),
         "own": access_request.is_of(request.user),
         "form": form,
@@ -234,6 +235,15 @@ def page(
     }
     status = 409 if form.non_field_errors() else 200
     return TemplateResponse(request, "admin/requests_app/accessrequest/decide.html", context, status=status)
+
+
+def _asked_together(access_request: AccessRequest) -> dict[str, Any]:
+    """How many others the same form asked for, and the list of them all; nothing where it was asked alone."""
+    if access_request.joint_id is None:
+        return {}
+    others = AccessRequest.objects.filter(joint=access_request.joint_id).exclude(pk=access_request.pk).count()
+    url = reverse("admin:requests_app_accessrequest_changelist", query={"conjunto": access_request.joint_id})
+    return {"others": others, "url": url} if others else {}
 
 
 def _urls(request: UserRequest, pk: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import cpf as cpf_rules
-from accounts.desk import is_key, words_of
+from accounts.desk import is_key, moment, words_of
 from accounts.http import UserRequest
 from accounts.models import Employment, Unit, User
 from accounts.search import LAST
@@ -28,6 +28,7 @@ from ..models import (
     AccessRequest,
     AccessRequestQuerySet,
     ExternalSystem,
+    JointFiling,
     ProtocolCounter,
     Status,
     UserType,
@@ -86,6 +87,8 @@ class Panel(forms.Form):
     """
 
     EMPTY_PERIOD: str
+    #: Fields that only an address sets, and that do not stand there otherwise.
+    FROM_ADDRESS: tuple[str, ...] = ("pessoa",)
     #: Where the person's own page leads to. Nobody chooses among all people here: it stands there only if it is set.
     pessoa = ChoiceField("Pessoa", "Todas")
 
@@ -93,8 +96,9 @@ class Panel(forms.Form):
         super().__init__(address, auto_id="filtro-%s", label_suffix="", use_required_attribute=False)
         for name, choices in {**self._choices(), "pessoa": _person_with(address.get("pessoa", ""))}.items():
             self.fields[name].offer(*choices)  # type: ignore[attr-defined]  # each of these is a ChoiceField
-        if not address.get("pessoa"):
-            del self.fields["pessoa"]
+        for name in self.FROM_ADDRESS:
+            if not address.get(name):
+                del self.fields[name]
         self.full_clean()
 
     def _choices(self) -> dict[str, list[Any]]:
@@ -137,10 +141,17 @@ def _person_with(key: str) -> list[tuple[str, str]]:
     return [(key, person.display_name)] if person else []
 
 
+def _filing_with(key: str) -> list[tuple[str, str]]:
+    """The same of what one form filed for several people."""
+    filing = JointFiling.objects.filter(pk=key).first() if is_key(key) else None
+    return [(key, f"em {moment(filing.at)}")] if filing else []
+
+
 class FilterForm(Panel):
     """The panel of the list of requests."""
 
     EMPTY_PERIOD = "A primeira data do período é depois da última: nenhuma solicitação está entre elas."
+    FROM_ADDRESS = ("pessoa", "conjunto")
 
     situacao = ChoiceField("Situação", "")
     sistema = ChoiceField("Sistema", "Todos")
@@ -152,6 +163,8 @@ class FilterForm(Panel):
     com = ChoiceField("Em análise com", "Tanto faz")
     de = DayField("Pedida desde")
     ate = DayField("Pedida até")
+    #: Where the page of a request that was asked with others leads to.
+    conjunto = ChoiceField("Pedida em conjunto", "Todas")
 
     def __init__(self, address: QueryDict, user: User, *, searching: bool) -> None:
         """``searching``: something is looked for. Then it is looked for everywhere, unless the address says where."""
@@ -159,7 +172,7 @@ class FilterForm(Panel):
         self.opens_on = ALL if searching else WAITS
         if not address.get("situacao"):
             address["situacao"] = self.opens_on
-        self.user = user
+        self.user, self.filing = user, address.get("conjunto", "")
         super().__init__(address)
 
     def _choices(self) -> dict[str, list[Any]]:
@@ -179,6 +192,7 @@ class FilterForm(Panel):
                 *((MINE, "Comigo"), (NOBODY, "Ninguém"), (OTHERS, "Outra pessoa")),
                 *((str(holder.pk), holder.display_name) for holder in self._holders()),
             ],
+            "conjunto": _filing_with(self.filing),
         }
 
     def _holders(self) -> QuerySet[User]:
@@ -255,6 +269,7 @@ FILTERS: dict[str, Callable[[Any], Q]] = {
     "unidade": lambda key: _in_units(Unit.objects.filter(pk=int(key))),
     "idade": _of_age,
     "pessoa": lambda key: _about([int(key)]),
+    "conjunto": lambda key: Q(joint=int(key)),
     "de": lambda day: Q(created_at__gte=calendar.begin_of(day)),
     "ate": lambda day: Q(created_at__lt=calendar.begin_of(day + timedelta(days=1))),
 }

@@ -17,7 +17,7 @@ from accounts.desk import DeskAdmin, DeskList, moment
 from accounts.http import UserRequest
 from accounts.models import User
 
-from .. import calendar, corrections, notices
+from .. import calendar, corrections, notices, reminders
 from ..models import OPEN, AccessRequest, AccessRequestQuerySet
 from . import attachments, bulk, decision, export, filters
 from .filters import ALL, FilterForm, find
@@ -59,9 +59,9 @@ class RequestList(DeskList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = list(self.result_list)
-        marks = corrections.marks_of(rows)
+        marks, reminded = corrections.marks_of(rows), reminders.marks_of(rows)
         for row, age in zip(rows, calendar.ages_of(row.created_at for row in rows), strict=True):
-            words = corrections.marked(calendar.in_words(age), marks.get(row.pk))
+            words = corrections.marked(calendar.in_words(age), marks.get(row.pk), reminded.get(row.pk))
             vars(row)["age_in_words"] = words if row.status in OPEN else "–"
         self.result_list = rows
 

@@ -47,7 +47,7 @@ class Sheet:
 def of(request: AccessRequest, *, all_requests: bool = False) -> Sheet:
     """What stands beside a request about its beneficiary; always the same number of queries."""
     person, today = request.beneficiary, timezone.localdate()
-    bonds = list(person.employments.select_related("unit").order_by("started_on", "pk"))
+    bonds = list(person.employments.select_related("unit", "sponsor").order_by("started_on", "pk"))
     ended = [bond for bond in bonds if bond.ended_on and bond.ended_on < today]
     most = ALL_REQUESTS if all_requests else MOST_REQUESTS
     requests = _others(request, most + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -34,6 +35,11 @@ class ExternalSystem(models.Model):
         MAGISTRATES = "MAGISTRATES", "Magistrados"
         HEADS = "HEADS", "Magistrados e chefes de unidade"
 
+    class ForWhom(models.TextChoices):
+        ANYONE = "ANYONE", "Qualquer pessoa do cadastro"
+        OWN_UNIT = "OWN_UNIT", "Pessoas da unidade de quem pede"
+        SELF = "SELF", "Só quem pede"
+
     name = models.CharField("sistema", max_length=80, unique=True)
     purpose = models.CharField("para que serve", max_length=300, blank=True)
     url = models.URLField("endereço", blank=True)
@@ -56,6 +62,16 @@ class ExternalSystem(models.Model):
         db_default=False,
         help_text="Cada pedido diz em que unidade o acesso vale.",
     )
+    for_whom = models.CharField(
+        "para quem se pede", max_length=8, choices=ForWhom, default=ForWhom.ANYONE, db_default=ForWhom.ANYONE
+    )
+    most_per_unit = models.PositiveSmallIntegerField(
+        "usuários por unidade",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Quantas pessoas de uma unidade podem ter acesso ao mesmo tempo. Vazio: sem limite.",
+    )
     is_active = models.BooleanField("aceita pedidos", default=True)
     active_from = models.DateField("aceita pedidos desde", null=True, blank=True)
     active_until = models.DateField("aceita pedidos até", null=True, blank=True)
@@ -74,6 +90,12 @@ class ExternalSystem(models.Model):
             models.CheckConstraint(
                 name="external_system_known_askers",
                 condition=Q(who_may_ask__in=("ANYONE", "MAGISTRATES", "HEADS")),
+            ),
+            models.CheckConstraint(
+                name="external_system_known_for_whom", condition=Q(for_whom__in=("ANYONE", "OWN_UNIT", "SELF"))
+            ),
+            models.CheckConstraint(
+                name="external_system_somebody_per_unit", condition=Q(most_per_unit=None) | Q(most_per_unit__gte=1)
             ),
             models.CheckConstraint(
                 name="external_system_ends_after_it_starts",

@@ -54,6 +54,23 @@ def _called(person: User, as_filed: str) -> str:
     return person.display_name if person.social_name else as_filed
 
 
+class JointFiling(models.Model):
+    """Requests for several people that one form filed in one transaction, under one protocol each."""
+
+    #: The one-use mark of that form.
+    nonce = models.UUIDField(unique=True, editable=False)
+    requester = models.ForeignKey(User, models.PROTECT, related_name="joint_filings", verbose_name="quem pediu")
+    at = models.DateTimeField("quando", default=timezone.now)
+
+    class Meta:
+        verbose_name = "pedido para várias pessoas"
+        verbose_name_plural = "pedidos para várias pessoas"
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"pedido conjunto {self.pk}"
+
+
 class AccessRequest(models.Model):
     """A request for one user type, for one bond of one person. ``status`` is written only by ``workflow``.
 
@@ -89,6 +106,10 @@ class AccessRequest(models.Model):
     #: Null where the clock completed it, at once with the decision.
     completed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name="registrada por")
     created_at = models.DateTimeField("pedida em", default=timezone.now)
+    #: Null where it was filed alone.
+    joint = models.ForeignKey(
+        JointFiling, models.PROTECT, null=True, related_name="requests", verbose_name="pedida em conjunto"
+    )
 
     objects = AccessRequestQuerySet.as_manager()
 
@@ -286,3 +307,52 @@ class InternalNote(models.Model):
 
     def __str__(self) -> str:
         return f"nota interna {self.pk}"
+
+
+class Reminder(models.Model):
+    """The requester reminded the Coordenadoria of a request that waits. Append-only."""
+
+    request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="reminders", verbose_name="solicitação")
+    by = models.ForeignKey(User, models.PROTECT, related_name="reminders", verbose_name="quem")
+    at = models.DateTimeField("quando", default=timezone.now)
+
+    class Meta:
+        verbose_name = "lembrete"
+        verbose_name_plural = "lembretes"
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"lembrete {self.pk}"
+
+    # As a step of the request's history has them, among which it stands.
+    note = ""
+    what = "Coordenadoria lembrada"
+
+    @property
+    def actor(self) -> User:
+        return self.by
+
+    @property
+    def actor_name(self) -> str:
+        return self.by.display_name
+
+
+class Draft(models.Model):
+    """What somebody has typed in a form and not sent yet; it goes when the form is sent, or after ``DRAFT_DAYS``."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="drafts", verbose_name="pessoa")
+    #: The form: nothing for a new request, ``varias`` for several people, else the protocol that is corrected.
+    form = models.CharField("formulário", max_length=11, blank=True)
+    #: Field -> what stands there.
+    data = models.JSONField("preenchido", default=dict)
+    updated_at = models.DateTimeField("atualizado em", default=timezone.now)
+
+    class Meta:
+        verbose_name = "rascunho"
+        verbose_name_plural = "rascunhos"
+        ordering = ("-updated_at",)
+        constraints = (models.UniqueConstraint(name="draft_one_per_form", fields=("user", "form")),)
+        indexes = (models.Index(name="draft_by_age", fields=("updated_at",)),)
+
+    def __str__(self) -> str:
+        return f"rascunho {self.pk}"

@@ -807,7 +807,7 @@ def test_a_thousand_are_decided_in_one_request(client, decider, own_system, monk
 
 @pytest.mark.parametrize(
     ("to", "credential", "statements"),
-    [("REJECTED", "OWN", 6), ("RETURNED", "OWN", 7), ("APPROVED", "OPERATOR", 10), ("APPROVED", "PORTAL", 16)],
+    [("REJECTED", "OWN", 7), ("RETURNED", "OWN", 8), ("APPROVED", "OPERATOR", 11), ("APPROVED", "PORTAL", 17)],
 )
 def test_a_request_of_a_batch_costs_few_statements(decider, to, credential, statements):
     """What a thousand at once take is this, a thousand times; for whom it is the first access at all."""

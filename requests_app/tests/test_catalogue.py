@@ -179,6 +179,7 @@ def test_a_new_system_is_said_and_kept_with_what_stands_in_it(client, keeper):
         ["como nasce a credencial", None, "O outro sistema envia a própria senha"],
         ["quem pode pedir", None, "Magistrados"],
         ["pede a unidade", None, "sim"],
+        ["para quem se pede", None, "Qualquer pessoa do cadastro"],
         ["aceita pedidos", None, "sim"],
         ["aceita pedidos até", None, "31/12/2027"],
     ]

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import housekeeping, passwords
 from accounts.models import OutgoingMail, ProvisionalPassword, SecurityEvent, Session
-from accounts.tests.factories import EmploymentFactory
+from accounts.tests.factories import EmploymentFactory, UnitFactory
 from requests_app import workflow
 from requests_app.models import AccessGrant, AccessRequest, CatalogueChange, RequestEvent, Status
 
@@ -319,7 +319,7 @@ def test_the_same_form_is_the_same_request_even_between_two_looks_at_the_table(s
     [
         (
             "externalsystem",
-            {"name": "SIEL", "who_may_ask": "ANYONE", "credential": "OWN"},
+            {"name": "SIEL", "who_may_ask": "ANYONE", "for_whom": "ANYONE", "credential": "OWN"},
             "Já existe um sistema com este nome: SIEL.",
         ),
         ("cargo", {"name": "Perito"}, "Este cargo já está na lista: Perito."),
@@ -365,3 +365,92 @@ def test_what_two_people_add_to_the_catalogue_at_once_is_added_once_and_the_slow
     [refused] = [response for response in responses if response.status_code == 200]
     assert sentence in Page(refused).text
     assert CatalogueChange.objects.filter(model=f"requests_app.{model}").count() == 1
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_eight_who_ask_for_the_last_place_of_a_unit_at_once_one_gets_it(signed_in, attempt):
+    """Each for somebody else: no constraint of the database would keep two of them apart."""
+    unit, user_type = UnitFactory(), UserTypeFactory(system__most_per_unit=2)
+    request_in(Status.PENDING, user_type=user_type, bond=EmploymentFactory(unit=unit))
+    clients = [signed_in(EmploymentFactory().user) for _ in range(8)]
+    forms = [answers(EmploymentFactory(unit=unit), user_type) for _ in clients]
+
+    responses = at_once(
+        *(lambda client=client, form=form: client.post(NEW, form) for client, form in zip(clients, forms, strict=True))
+    )
+
+    assert sorted(answer.status_code for answer in responses) == [200] * 7 + [302]
+    for answer in responses:
+        if answer.status_code == 200:
+            assert "já são 2" in Page(answer).summary
+    assert AccessRequest.objects.count() == 2
+
+
+@pytest.mark.skipif("sqlite" in connection.vendor, reason="SQLite lets one writer in at a time: there is no in between")
+def test_who_asks_for_the_last_place_waits_for_who_was_counted_before(signed_in):
+    """The second counts only after the first, which has counted and stored nothing yet, is done."""
+    unit, user_type = UnitFactory(), UserTypeFactory(system__most_per_unit=1)
+    clients = [signed_in(EmploymentFactory().user) for _ in range(2)]
+    forms = [answers(EmploymentFactory(unit=unit), user_type) for _ in clients]
+    counted, waits = threading.Event(), threading.Event()
+
+    def hold_before_storing(execute, sql, params, many, context):
+        if sql.startswith('INSERT INTO "requests_app_accessrequest"') and not counted.is_set():
+            counted.set()
+            assert waits.wait(30)
+        return execute(sql, params, many, context)
+
+    def first():
+        with connection.execute_wrapper(hold_before_storing):
+            return clients[0].post(NEW, forms[0])
+
+    def tell_before_the_lock(execute, sql, params, many, context):
+        if "FOR NO KEY UPDATE" in sql and "externalsystem" in sql:
+            waits.set()
+        return execute(sql, params, many, context)
+
+    def second():
+        assert counted.wait(30)
+        with connection.execute_wrapper(tell_before_the_lock):
+            return clients[1].post(NEW, forms[1])
+
+    responses = at_once(first, second)
+
+    assert [answer.status_code for answer in responses] == [302, 200]
+    assert "já são 1" in Page(responses[1]).summary
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_two_expired_requests_one_comes_back_to_the_last_place(signed_in, attempt):
+    unit, user_type = UnitFactory(), UserTypeFactory(system__most_per_unit=1)
+    expired = [request_in(Status.EXPIRED, user_type=user_type, bond=EmploymentFactory(unit=unit)) for _ in range(2)]
+
+    def reopen(request):
+        try:
+            return workflow.move(request.pk, Status.PENDING, by=request.requester).status
+        except workflow.MoveRefusedError as refusal:
+            return str(refusal)
+
+    outcomes = at_once(*(lambda request=request: reopen(request) for request in expired))
+
+    assert Status.PENDING in outcomes
+    [refusal] = [outcome for outcome in outcomes if outcome != Status.PENDING]
+    assert "já são 1" in refusal
+
+
+def test_a_rule_saved_and_requests_filed_at_once_wait_for_each_other_without_a_deadlock(signed_in):
+    user_type = UserTypeFactory(system__most_per_unit=5)
+    clients = [signed_in(EmploymentFactory().user) for _ in range(4)]
+    forms = [answers(EmploymentFactory(), user_type) for _ in clients]
+    keeper = signed_in(manager())
+    system = user_type.system
+    counts = {f"{rows}-{name}_FORMS": 0 for rows in ("user_types", "notices") for name in ("TOTAL", "INITIAL")}
+    posted = {**counts, "name": f"{system} novo", "who_may_ask": "ANYONE", "for_whom": "ANYONE", "credential": "OWN"}
+
+    saved, *filed = at_once(
+        lambda: keeper.post(f"/admin/requests_app/externalsystem/{system.pk}/change/", {**posted, "is_active": "on"}),
+        *(lambda client=client, form=form: client.post(NEW, form) for client, form in zip(clients, forms, strict=True)),
+    )
+
+    assert saved.status_code == 302
+    assert [answer.status_code for answer in filed] == [302] * 4

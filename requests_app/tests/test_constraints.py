@@ -36,6 +36,7 @@ from requests_app.models import (
     Attachment,
     Batch,
     BatchOutcome,
+    Draft,
     GrantEvent,
     GrantStatus,
     Holiday,
@@ -187,6 +188,10 @@ BREAKS = {
     "unit_ends_after_it_starts": lambda: break_dates(UnitFactory(), started_on=0, ended_on=-1),
     "employment_ends_after_it_starts": lambda: break_dates(EmploymentFactory(), started_on=0, ended_on=-1),
     "employment_has_a_matricula": lambda: change(EmploymentFactory(), matricula=""),
+    "employment_known_kind": lambda: change(
+        EmploymentFactory(), kind="LENT", ended_on=timezone.localdate(), sponsor=UserFactory()
+    ),
+    "employment_from_outside_has_end_and_sponsor": lambda: change(EmploymentFactory(), kind="TEMPORARY"),
     "provisional_password_one_live_per_person": lambda: copy(provisional()),
     "provisional_password_lapses_once_mailed": lambda: change(provisional(), mailed_at=now()),
     "outgoing_mail_owed_once": lambda: copy(mail(), uuid=uuid.uuid4()),
@@ -240,6 +245,8 @@ BREAKS = {
     "access_grant_one_live_per_user_type": break_one_live_grant,
     "access_grant_one_live_per_user_type_and_unit": break_one_live_grant_in_a_unit,
     "external_system_known_askers": lambda: change(ExternalSystemFactory(), who_may_ask="NOBODY"),
+    "external_system_known_for_whom": lambda: change(ExternalSystemFactory(), for_whom="NOBODY"),
+    "external_system_somebody_per_unit": lambda: change(ExternalSystemFactory(), most_per_unit=0),
     "external_system_ends_after_it_starts": lambda: break_dates(
         ExternalSystemFactory(), active_from=0, active_until=-1
     ),
@@ -255,6 +262,7 @@ BREAKS = {
     "attachment_known_media_type": lambda: change(attachment(), media_type="text/html"),
     "attachment_has_a_size": lambda: change(attachment(), size=0),
     "attachment_belongs_somewhere": lambda: change(attachment(), request=None),
+    "draft_one_per_form": lambda: copy(Draft.objects.create(user=UserFactory())),
     "attachment_despacho_of_a_request": lambda: change(
         attachment(kind="DESPACHO"), request=None, form_nonce=uuid.uuid4()
     ),

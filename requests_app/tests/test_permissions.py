@@ -21,8 +21,8 @@ from django.db import connection, transaction
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from accounts.models import FactorRemoval, HelpDesk, OutgoingMail, Term, TermAcceptance, User
-from accounts.tests.factories import EmploymentFactory, UserFactory
+from accounts.models import FactorRemoval, HelpDesk, OutgoingMail, Term, TermAcceptance, Unit, User
+from accounts.tests.factories import EmploymentFactory, UserFactory, cpf_of
 from accounts.tests.telephone import with_telephone
 from requests_app import attachments, workflow
 from requests_app.batch_forms import written
@@ -101,6 +101,8 @@ DOORS = {
     "accounts/user/<int:pk>/email/": ("GS", "GS"),
     "accounts/user/<int:pk>/mostrar/": ("AGDUS", "AGS"),
     "accounts/user/<int:pk>/perfil/": ("DS", "DS"),
+    "accounts/user/de-fora/": ("GS", "GS"),
+    "accounts/user/vinculo/<int:bond>/": ("GS", "GS"),
     "accounts/factorremoval/<int:pk>/pedir/": ("GS", "GS"),
     "accounts/factorremoval/<int:pk>/confirmar/": ("GS", "GS"),
     "accounts/factorremoval/<int:pk>/recusar/": ("GS", "GS"),
@@ -201,6 +203,8 @@ def world(settings, tmp_path, make_client):
     approved = workflow.file(unsaved_request(user_type=by_hand))
     workflow.move(approved.pk, Status.APPROVED, by=decider)
     grant = workflow.move(workflow.file(unsaved_request()).pk, Status.APPROVED, by=decider).grant
+    in_days = timezone.localdate() + timedelta(days=90)
+    outsider = EmploymentFactory(kind="TEMPORARY", ended_on=in_days, sponsor=EmploymentFactory(matricula="S1").user)
     batch = Batch.objects.create(nonce=uuid.uuid4(), by=decider, to=Status.APPROVED)
     BatchOutcome.objects.create(batch=batch, request=workflow.file(unsaved_request()), refusal=batches.NOT_YET)
     file = Attachment(
@@ -245,6 +249,7 @@ def world(settings, tmp_path, make_client):
         "requests_app/accessrequest/lote/<int:pk>/": batch.pk,
         "requests_app/accessrequest/lote/<int:pk>/continuar/": batch.pk,
         "number": file.pk,
+        "bond": outsider.pk,
     }
     SystemNotice.objects.create(system_id=by_hand.system_id, text="Novidade.")
     client = make_client()
@@ -259,6 +264,7 @@ def address(world, route):
     model = "/".join(route.split("/")[:2])
     row = world.rows.get(route, world.rows.get(model, 1))
     filled = re.sub(r"<(path:object_id|int:pk)>", str(row), route).replace("<int:number>", str(world.rows["number"]))
+    filled = filled.replace("<int:bond>", str(world.rows["bond"]))
     if "app_label" in filled:
         return "/admin/accounts/"
     if filled == "autocomplete/":
@@ -328,6 +334,23 @@ def bodies(world, client, chosen):
         "requests_app/accessgrant/<int:pk>/reemitir/": {"note": "Não chegou."},
         "requests_app/holiday/conhecidos/": {"ano": "2031"},
         "accounts/user/<int:pk>/email/": {"email": "outra.pessoa@tjms.jus.br", "reason": "Ligou e conferi."},
+        "accounts/user/de-fora/": {
+            "cpf": cpf_of(7_000_001),
+            "name": "Nova Pessoa",
+            "email": "nova.pessoa@tjms.jus.br",
+            "phone": "3314-0000",
+            "kind": "TEMPORARY",
+            "cargo": "Estagiário",
+            "unit_search": Unit.objects.first().code,
+            "started_on": f"{timezone.localdate()}",
+            "ended_on": f"{timezone.localdate()}",
+            "sponsor_search": "S1",
+        },
+        "accounts/user/vinculo/<int:bond>/": {
+            "ended_on": f"{timezone.localdate() + timedelta(days=9)}",
+            "reason": "Prorrogado.",
+            "seen": f"{timezone.localdate() + timedelta(days=90)}",
+        },
         "accounts/user/<int:pk>/perfil/": {
             "is_staff": "on",
             "groups": [Group.objects.get(name="Gestão").pk],

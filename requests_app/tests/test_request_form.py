@@ -95,7 +95,7 @@ def test_name_and_cargo_are_filled_in_and_are_no_fields(client, requester):
     posted = {dict(control.attributes).get("name") for control in page.all("input", "select", "textarea", "button")}
     assert posted - {None} == {
         *("csrfmiddlewaretoken", "nonce", "requester_email", "requester_phone", "beneficiary_search", "buscar"),
-        *("user_type", "system", "description", "attachments"),
+        *("user_type", "system", "description", "attachments", "salvar"),
     }
 
 

@@ -172,7 +172,8 @@ def test_a_status_that_is_none_filters_nothing(client, person, status):
 
 
 @pytest.mark.parametrize(
-    ("page", "shown"), [("", 20), ("1", 20), ("2", 2), ("abc", 20), ("-1", 2), ("0", 2), ("1000000000", 2), (HUGE, 2)]
+    ("page", "shown"),
+    [("", 20), ("1", 20), ("2", 2), ("abc", 20), ("-1", 20), ("0", 20), ("1000000000", 2), (HUGE, 20)],
 )
 def test_any_page_number_shows_a_page(client, person, page, shown):
     user_type = UserTypeFactory()

@@ -187,16 +187,14 @@ def test_fault_20_an_access_that_is_not_the_units_is_as_one_that_is_not_there(cl
     assert not AccessGrant.objects.filter(status=GrantStatus.TO_REVOKE).exists()
 
 
-def test_nobody_asks_for_the_end_of_their_own_access(client, head, unit):
+def test_a_head_gives_up_an_access_of_their_own_where_everybody_does(client, head, unit):
     own = grant_of(head.employments.get())
     page = Page(client.get(LIST))
-    assert "É o seu acesso. Fale com a Coordenadoria." in page.text
+    assert "É o seu acesso. Veja em Meus acessos" in page.text
     assert not page.one("a", href=place(own))
-    assert not Page(client.get(place(own))).controls("note")
 
-    response = client.post(place(own), {"note": "Mudou de setor."})
-
-    assert "Ninguém decide sobre um acesso que tem" in Page(response).text
+    for response in (client.get(place(own)), client.post(place(own), {"note": "Mudou de setor."})):
+        assert (response.status_code, response.url) == (302, f"/acessos/{own.pk}/encerrar/")
     own.refresh_from_db()
     assert own.status == GrantStatus.ACTIVE
 

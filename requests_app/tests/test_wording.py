@@ -1,4 +1,4 @@
-"""What Django would say in odd Portuguese, the portal says in its own words (``locale``)."""
+"""What Django would say in odd Portuguese, the portal says in its own words (``bnmp_portal/locale``)."""
 
 from __future__ import annotations
 

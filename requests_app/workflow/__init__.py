@@ -8,6 +8,7 @@ from .accesses import (
     GrantRole,
     end_asked,
     expire_ended,
+    give_up,
     grant_moves_of,
     kept_status,
     move_grant,
@@ -16,6 +17,7 @@ from .accesses import (
 )
 from .asking import asks_the_same, new_request, snapshot
 from .grants import MOVED_MEANWHILE, Typed, may_reissue, reissue, send_again
+from .joint import JointRefusedError, file_all
 from .moves import CHANGED_MEANWHILE, correct, expire_overdue, file, move, next_protocol, why_unfit
 from .notes import EMPTY_NOTE, add_note, may_note, notes_for
 from .rules import (
@@ -43,6 +45,7 @@ __all__ = [
     "WRITE_A_REASON",
     "WRITE_WHY",
     "GrantRole",
+    "JointRefusedError",
     "MoveRefusedError",
     "Role",
     "Typed",
@@ -55,6 +58,8 @@ __all__ = [
     "expire_ended",
     "expire_overdue",
     "file",
+    "file_all",
+    "give_up",
     "grant_moves_of",
     "is_analyst",
     "kept_status",

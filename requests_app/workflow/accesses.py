@@ -27,12 +27,15 @@ class GrantRole(Enum):
     ANALYST = "analyst"
     #: Of a unit that the person has a bond with today.
     HEAD = "head"
+    #: Has the access, and may give it up; nothing else.
+    HOLDER = "holder"
     CLOCK = "clock"
 
 
 ANALYST = frozenset({GrantRole.ANALYST})
 #: They ask; the Coordenadoria revokes or keeps.
-ASKS = frozenset({GrantRole.HEAD, GrantRole.CLOCK})
+ASKS = frozenset({GrantRole.HEAD, GrantRole.HOLDER, GrantRole.CLOCK})
+HOLDER = frozenset({GrantRole.HOLDER})
 CLOCK = frozenset({GrantRole.CLOCK})
 
 #: What becomes of accesses: (from, to) -> who may do it. Any other move is refused.
@@ -60,6 +63,8 @@ CLOSED = frozenset({GrantStatus.SUSPENDED, GrantStatus.REVOKED, GrantStatus.EXPI
 
 NOT_YOUR_OWN_ACCESS = "Ninguém decide sobre um acesso que tem, que pediu ou cujo fim pediu."
 WRITE_WHY = "Escreva o motivo: ele fica no histórico do acesso."
+#: Stands in the place of a reason where somebody gives their own access up and says no more.
+NOT_NEEDED = "A pessoa informou que não precisa mais deste acesso."
 
 
 @transaction.atomic
@@ -85,6 +90,14 @@ def move_grant(pk: int, to: GrantStatus, *, by: User | None, note: str = "", see
         _withdraw_credentials(grant)
     _tell(grant, came_from, event, asked)
     return grant
+
+
+def give_up(pk: int, *, by: User, note: str = "") -> AccessGrant:
+    """Whoever has an access needs it no longer: the Coordenadoria is asked to end it. The reason may be left out.
+
+    Raises MoveRefusedError, with a sentence for the person.
+    """
+    return move_grant(pk, GrantStatus.TO_REVOKE, by=by, note=note if can_be_read(note) else NOT_NEEDED)
 
 
 def _refuse_unless_allowed(grant: AccessGrant, to: GrantStatus, by: User | None) -> None:
@@ -113,12 +126,13 @@ def _who_may(grant: AccessGrant, to: GrantStatus) -> frozenset[GrantRole]:
 def grant_roles_of(by: User | None, grant: AccessGrant) -> frozenset[GrantRole]:
     """In which qualities a person (None: the clock) acts on this access.
 
-    Nobody moves an access of their own. Whoever asked for it, or for its end, does not decide on it (four eyes).
+    With an access of their own somebody does nothing but give it up. Whoever asked for it, or for its end, does not
+    decide on it (four eyes).
     """
     if by is None:
         return CLOCK
     if by.pk == grant.user_id:
-        return frozenset()
+        return HOLDER if by.is_active else frozenset()
     roles = set()
     if is_analyst(by) and not is_involved(by, grant):
         roles.add(GrantRole.ANALYST)
@@ -174,7 +188,8 @@ def _tell(grant: AccessGrant, came_from: GrantStatus, event: GrantEvent, asked: 
     kept = came_from == GrantStatus.TO_REVOKE and to in KEPT
     if to in emails.GRANT_KIND_FOR and not kept:
         outbox.owe(emails.GRANT_KIND_FOR[to], recipient=grant.user_id, about=event.pk)
-    if asked is not None and asked.actor_id is not None:
+    # Who gave up what they had is told once that it has ended.
+    if asked is not None and asked.actor_id is not None and (kept or asked.actor_id != grant.user_id):
         outbox.owe(emails.ANSWERED, recipient=asked.actor_id, about=event.pk)
 
 

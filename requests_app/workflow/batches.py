@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 NOT_YET = "Ainda não foi tratada."
 FAULT = "O portal não conseguiu tratar esta solicitação. Abra a solicitação e decida na página dela."
 #: Whoever waits for the page waits no longer than this; the proxy gives up after 35 (``deploy/portal_proxy.conf``).
-SECONDS_AT_ONCE = 20
+SECONDS_AT_ONCE = 25
 
 
 def seen_of(requests: Collection[int], *, until: datetime | None = None) -> dict[int, int]:

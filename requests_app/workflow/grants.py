@@ -90,6 +90,12 @@ def _replace_what_failed(grant: AccessGrant) -> None:
     failed.update(status=MailStatus.SUPERSEDED)
 
 
+def _locked(pk: int) -> tuple[AccessGrant, User]:
+    """An access and whose it is, held until the transaction ends: the person first, as everywhere."""
+    user = User.objects.locked(AccessGrant.objects.values_list("user_id", flat=True).get(pk=pk))
+    return AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk), user
+
+
 @transaction.atomic
 def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None, seen: int | None = None) -> AccessGrant:
     """Mail a new provisional password for an active access ("Reemitir credencial"); the one before is dead at once.
@@ -97,8 +103,7 @@ def reissue(pk: int, *, by: User, note: str, typed: Typed | None = None, seen: i
     For a system that is registered by hand, ``typed`` is what the analyst got there. ``seen``: as in ``move_grant``.
     Raises MoveRefusedError, with a sentence for the person.
     """
-    grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
-    user = User.objects.locked(grant.user_id)
+    grant, user = _locked(pk)
     if refusal := _why_not_reissue(by, grant) or _why_not_replace(grant):
         raise MoveRefusedError(refusal)
     refuse_if_moved(grant, seen)
@@ -121,8 +126,7 @@ def send_again(mail: OutgoingMail, by: User) -> None:
     mail says what the one before would have said, so its event repeats where that came from. Raises RetryRefusedError.
     """
     before = GrantEvent.objects.get(pk=mail.object_id)
-    grant = AccessGrant.objects.select_for_update(of=("self",), no_key=True).get(pk=before.grant_id)
-    user = User.objects.locked(grant.user_id)
+    grant, user = _locked(before.grant_id)
     if refusal := _why_not_reissue(by, grant):
         raise outbox.RetryRefusedError(refusal)
     password = None if user.has_chosen_password else provisional.issue(user, by=by, renew=_nobody_has_it(user))

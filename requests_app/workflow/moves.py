@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import outbox
 from accounts.models import Employment, User
 
-from .. import calendar, catalogue, corrections, emails
+from .. import calendar, catalogue, corrections, emails, places
 from ..models import (
     ALREADY_ASKED,
     NOT_YOUR_OWN,
@@ -62,7 +62,7 @@ def file(request: AccessRequest) -> AccessRequest:
     if has_left(request.requester):
         raise MoveRefusedError(ONLY_WITH_A_BOND)
     try:
-        _store(request)
+        store(request)
     except MoveRefusedError:
         if made := same_form.first():  # sent twice at once, and the other was quicker
             return made
@@ -74,7 +74,8 @@ def file(request: AccessRequest) -> AccessRequest:
     return request
 
 
-def _store(request: AccessRequest) -> None:
+def store(request: AccessRequest) -> None:
+    """Check, number and save a new request, in the caller's transaction. Raises MoveRefusedError."""
     refuse_if_impossible(request)
     try:
         with transaction.atomic():
@@ -87,10 +88,16 @@ def _store(request: AccessRequest) -> None:
 
 def next_protocol() -> str:
     """``2026-000123``, in order within the year; the row is locked until the caller's transaction ends."""
+    return next_protocols(1)[0]
+
+
+def next_protocols(count: int) -> list[str]:
+    """So many in a row, for requests that are filed together."""
     year = timezone.localdate().year
     ProtocolCounter.objects.bulk_create([ProtocolCounter(year=year)], ignore_conflicts=True)
-    ProtocolCounter.objects.filter(year=year).update(last=F("last") + 1)
-    return f"{year}-{ProtocolCounter.objects.get(year=year).last:06d}"
+    ProtocolCounter.objects.filter(year=year).update(last=F("last") + count)
+    last = ProtocolCounter.objects.get(year=year).last
+    return [f"{year}-{number:06d}" for number in range(last - count + 1, last + 1)]
 
 
 def move_within(
@@ -130,12 +137,19 @@ def move_within(
     event = _record(request, step)
     if request.status == Status.COMPLETED:
         grants.give(request, by, renew_password=renew_password, typed=typed)
-    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=request.requester_id, about=event.pk)
+    outbox.owe(emails.KIND_FOR[Status(request.status)], recipient=_who_is_told(request), about=event.pk)
     return request
 
 
 #: As ``move_within``, in a transaction of its own.
 move = transaction.atomic(move_within)
+
+
+def _who_is_told(request: AccessRequest) -> int:
+    """The key of whoever goes on with the request: the requester, or the beneficiary where the requester has left."""
+    if request.requester_id == request.beneficiary_id:
+        return request.requester_id
+    return request.beneficiary_id if has_left(request.requester_id) else request.requester_id
 
 
 def _look_up(request: AccessRequest) -> None:
@@ -174,7 +188,12 @@ def _with_reason(request: AccessRequest, to: Status, note: str, reason: ReasonTe
 
 
 def refuse_if_impossible(request: AccessRequest) -> None:
-    """What must hold when a request comes among the open ones, or is changed there. Raises MoveRefusedError."""
+    """What must hold when a request comes among the open ones, or is changed there. Raises MoveRefusedError.
+
+    A decision takes no place that the request had not taken before, so that only here one waits for another.
+    """
+    if request.system.most_per_unit is not None:
+        request.user_type.system = places.lock(request.system)
     _refuse_if_unfit(request)
     same = AccessRequest.objects.open().filter(
         beneficiary=request.beneficiary_id, user_type=request.user_type_id, unit=request.unit_id
@@ -254,7 +273,7 @@ def correct(request: AccessRequest, *, by: User, note: str = "", added: Collecti
         setattr(locked, name, getattr(request, name))
     refuse_if_impossible(locked)
     event = _record(locked, step, corrected=CORRECTABLE)
-    outbox.owe(emails.KIND_FOR[Status.PENDING], recipient=locked.requester_id, about=event.pk)
+    outbox.owe(emails.KIND_FOR[Status.PENDING], recipient=_who_is_told(locked), about=event.pk)
     return locked
 
 

@@ -81,8 +81,8 @@ def why_no_analyst(by: User) -> str:
     return SAYS_WHO_DECIDES if by.has_perm("accounts.change_roles") else "Você não tem permissão para isso."
 
 
-def has_left(person: User) -> bool:
-    """Whether somebody has no bond with the court any more."""
+def has_left(person: User | int) -> bool:
+    """Whether somebody (the person or their key) has no bond with the court any more."""
     return not Employment.objects.current().filter(user=person).exists()
 
 

@@ -39,7 +39,8 @@ class Command(BaseCommand):
                 raise CommandError(" ".join(wrong.messages)) from None
             user.save()
         user.is_active = user.is_staff = user.is_superuser = True
-        user.save(update_fields=["is_active", "is_staff", "is_superuser"])
+        user.left_at = None
+        user.save(update_fields=["is_active", "is_staff", "is_superuser", "left_at"])
         security.record(SecurityEvent.Kind.ADMINISTRATOR_MADE, user=user, detail="linha de comando")
         self.stdout.write(f"{user.display_name} ({user.masked_cpf}) administra o portal.")
         # On the console and nowhere else: this command is for when mail does not work yet, too.

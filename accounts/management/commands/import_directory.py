@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from argparse import ArgumentParser
+from collections.abc import Iterable
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
 
 from accounts import cpf as cpf_rules
 from accounts import directory
 
-SEPARATOR_NAMES = {";": "ponto e vírgula", ",": "vírgula", "\t": "tabulação"}
-ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-1252"}
+SEPARATOR_NAMES = {";": "ponto e vírgula", ",": "vírgula", "\t": "tabulação", "|": "barra vertical"}
+ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
+#: Whether the last word reached the database, nobody here knows.
+NO_DATABASE = (
+    "O banco de dados não respondeu ou interrompeu a importação. Confira se ele está no ar e importe de novo. "
+    "Se a importação já tinha sido aplicada, a segunda não muda nada."
+)
+#: How a tab is written on a command line.
+TAB = "tab"
 
 
 class Command(BaseCommand):
@@ -23,63 +36,136 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="ARQUIVO", type=Path)
         parser.add_argument("--dry-run", action="store_true", help="mostra o que mudaria, sem mudar nada")
-        parser.add_argument("--encoding", help="codificação do arquivo, se não for UTF-8 nem Windows-1252")
+        parser.add_argument("--encoding", help="codificação do arquivo, se não for UTF-8, UTF-16 nem Windows-1252")
+        parser.add_argument(
+            "--separator",
+            choices=[TAB if separator == "\t" else separator for separator in directory.SEPARATORS],
+            help="o que separa as colunas, se o portal não o encontra; tab é a tabulação",
+        )
         parser.add_argument(
             "--allow-departures", type=int, default=0, metavar="N", help="aceita encerrar até N vínculos de uma vez"
+        )
+        parser.add_argument(
+            "--accept-cpf",
+            action="append",
+            default=[],
+            metavar="MATRÍCULA",
+            help="confirma o CPF novo que o arquivo traz para esta matrícula; pode ser repetida",
+        )
+        parser.add_argument(
+            "--report", type=Path, metavar="ARQUIVO", help="grava em CSV as linhas recusadas e as corrigidas"
         )
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         try:
-            reading = directory.read(self._content(file), encoding=options["encoding"])
-            plan = directory.plan(reading)
-            if options["verbosity"]:
-                self._report(reading, plan)
-            if not reading.rows:
-                raise CommandError("Nenhuma linha do arquivo pôde ser usada. Nada foi aplicado.")
-            if options["dry_run"]:
-                directory.check_departures(plan, allowed=options["allow_departures"])
-                done = "Simulação: nada foi aplicado."
-            else:
-                directory.apply(plan, allow_departures=options["allow_departures"])
-                done = "Importação aplicada."
+            with ExitStack() as stack:
+                stream = stack.enter_context(self._open(file))
+                report = options["report"] and directory.LineReport(options["report"], imported=file)
+                if report:
+                    stack.callback(report.discard)
+                separator = options["separator"] and options["separator"].replace(TAB, "\t")
+                reading = stack.enter_context(
+                    directory.read(cast("Any", stream), encoding=options["encoding"], separator=separator)
+                )
+                plan = directory.plan(reading, accept_cpfs=options["accept_cpf"])
+                if report:
+                    report.write(reading.store)
+                done = self._carry_out(plan, options)
         except directory.DirectoryError as error:
             raise CommandError(f"{error} Nada foi aplicado.") from error
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(NO_DATABASE) from error
         if options["verbosity"]:
             self.stdout.write(self.style.SUCCESS(done))
         if plan.refused:
-            raise CommandError(f"Linhas recusadas: {len(plan.refused)}. Corrija-as e importe de novo.", returncode=3)
+            raise CommandError(f"Linhas recusadas: {plan.refused}. Corrija-as e importe de novo.", returncode=3)
 
-    def _content(self, file: Path) -> bytes:
+    def _carry_out(self, plan: directory.Plan, options: dict[str, Any]) -> str:
+        """Returns what was done."""
+        if options["verbosity"]:
+            self._show(plan)
+        if not plan.lines:
+            raise CommandError("Nenhuma linha do arquivo pôde ser usada. Nada foi aplicado.")
+        if options["dry_run"]:
+            directory.check_departures(plan, allowed=options["allow_departures"])
+            return "Simulação: nada foi aplicado."
+        directory.apply(plan, allow_departures=options["allow_departures"])
+        return "Importação aplicada."
+
+    def _open(self, file: Path) -> IO[bytes]:
+        """The file, or a copy of what comes through a pipe: it is read twice."""
         try:
-            with file.open("rb") as stream:
-                return stream.read(directory.MAX_BYTES + 1)
+            stream = file.open("rb")
+            if stream.seekable():
+                return stream
+            with stream:
+                copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+                shutil.copyfileobj(stream, copy)
+                return copy
         except OSError as error:
             raise CommandError(f"O arquivo {file} não pôde ser lido: {error.strerror}. Nada foi aplicado.") from error
 
-    def _report(self, reading: directory.Reading, plan: directory.Plan) -> None:
+    # --- What is shown -----------------------------------------------------------------------------------------------
+    def _show(self, plan: directory.Plan) -> None:
+        reading = plan.reading
         encoding = ENCODING_NAMES.get(reading.encoding, reading.encoding)
         self.stdout.write(f"Arquivo em {encoding}, separado por {SEPARATOR_NAMES[reading.separator]}.")
         if reading.unknown_columns:
             columns = ", ".join(repr(column[:40]) for column in reading.unknown_columns)
             self.stdout.write(f"Colunas que não são usadas: {columns}.")
         self.stdout.write(
-            f"Unidades: {len(plan.new_units)} novas, {len(plan.changed_units)} alteradas.\n"
-            f"Pessoas: {len(plan.new_people)} novas, {len(plan.changed_people)} alteradas, "
+            f"Unidades: {plan.new_units} novas, {plan.changed_units} alteradas.\n"
+            f"Pessoas: {plan.new_people} novas, {plan.changed_people} alteradas, "
             f"{plan.unchanged_people} sem mudança.\n"
-            f"Vínculos: {len(plan.new_bonds)} novos, {len(plan.changed_bonds)} alterados, "
-            f"{len(plan.left_bonds)} encerrados por não estarem no arquivo, {plan.unchanged_bonds} sem mudança."
+            f"Vínculos: {plan.new_bonds} novos, {plan.changed_bonds} alterados, "
+            f"{plan.left_bonds} encerrados por não estarem no arquivo, {plan.unchanged_bonds} sem mudança."
         )
+        for label, count in plan.consequences().items():
+            if count:
+                self.stdout.write(f"{label}: {count}.")
         if reading.repeated:
-            self.stdout.write(f"Linhas repetidas, lidas uma vez só: {len(reading.repeated)}.")
-        self.stdout.write(f"CPFs corrigidos com os zeros que faltavam no início: {len(plan.repaired)}.")
-        for row in plan.repaired:
-            self.stdout.write(f"  Linha {row.line}: {cpf_rules.masked(row.cpf)}")
-        self.stdout.write(f"E-mails alterados, com aviso ao endereço anterior: {len(plan.changed_addresses)}.")
-        if plan.kept_addresses:
-            self.stdout.write(f"E-mails corrigidos à mão, que o arquivo não altera: {len(plan.kept_addresses)}.")
-        for row in plan.kept_addresses:
-            self.stdout.write(f"  Linha {row.line}, matrícula {row.matricula}: o arquivo traz outro e-mail.")
-        self.stdout.write(f"Linhas recusadas: {len(plan.refused)}.")
-        for line in plan.refused:
-            whose = f", matrícula {line.shown_matricula}" if line.shown_matricula else ""
-            self.stdout.write(f"  Linha {line.line}{whose}: {line.sentence}")
+            self.stdout.write(f"Linhas repetidas, lidas uma vez só: {reading.repeated}.")
+        self._show_lines(plan)
+
+    def _show_lines(self, plan: directory.Plan) -> None:
+        store = plan.reading.store
+        self._list(
+            f"CPFs corrigidos com os zeros que faltavam no início: {plan.repaired}.",
+            plan.repaired,
+            (f"Linha {row.line}: {cpf_rules.masked(row.cpf)}" for row in store.repaired()),
+        )
+        if plan.corrected_cpfs.count:
+            self._list(
+                f"CPFs trocados, com --accept-cpf: {plan.corrected_cpfs.count}.",
+                plan.corrected_cpfs.count,
+                (f"Linha {told.line}, matrícula {told.matricula}: {told.about}" for told in plan.corrected_cpfs.first),
+            )
+        self._list(
+            f"E-mails alterados, com aviso ao endereço anterior: {plan.changed_addresses.count}.",
+            plan.changed_addresses.count,
+            (f"Linha {told.line}, matrícula {told.matricula}: {told.about}" for told in plan.changed_addresses.first),
+        )
+        if plan.kept_addresses.count:
+            self._list(
+                f"E-mails corrigidos à mão, que o arquivo não altera: {plan.kept_addresses.count}.",
+                plan.kept_addresses.count,
+                (
+                    f"Linha {told.line}, matrícula {told.matricula}: o arquivo traz outro e-mail."
+                    for told in plan.kept_addresses.first
+                ),
+            )
+        self._list(
+            f"Linhas recusadas: {plan.refused}.", plan.refused, (_about_refused(line) for line in store.refused())
+        )
+
+    def _list(self, title: str, count: int, lines: Iterable[str]) -> None:
+        self.stdout.write(title)
+        for line in islice(lines, directory.SHOWN):
+            self.stdout.write(f"  {line}")
+        if count > directory.SHOWN:
+            self.stdout.write(f"  … e mais {count - directory.SHOWN}.")
+
+
+def _about_refused(line: directory.Refused) -> str:
+    whose = f", matrícula {line.shown_matricula}" if line.shown_matricula else ""
+    return f"Linha {line.line}{whose}: {line.sentence}"
