@@ -127,8 +127,8 @@ class OutsiderForm(forms.Form):
 
     def clean_email(self) -> str:
         """The rules of "Corrigir e-mail", for the person that is typed here."""
-        typed = User(name=self.cleaned_data.get("name", ""))
-        person = User.objects.filter(cpf=self.cleaned_data.get("cpf", "")).first() or typed
+        cpf = self.cleaned_data.get("cpf", "")
+        person = User.objects.filter(cpf=cpf).first() or User(cpf=cpf, name=self.cleaned_data.get("name", ""))
         alone = CorrectEmailForm(person)
         alone.cleaned_data = {"email": self.cleaned_data["email"]}
         address = alone.clean_email()

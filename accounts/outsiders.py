@@ -10,9 +10,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from . import security
-from .directory import effects
+from .directory import effects, is_of_somebody_else
 from .masking import kept_reason
 from .models import Employment, SecurityEvent, Unit, User
+from .support import IS_TAKEN
 
 PERMISSION = "accounts.add_employment"
 #: No bond from outside is given for longer at a time; it can be prolonged.
@@ -72,6 +73,8 @@ def add(person: Person, bond: Bond, *, by: User, request: HttpRequest) -> tuple[
 @transaction.atomic
 def _add(person: Person, bond: Bond, *, by: User, request: HttpRequest) -> tuple[Employment, bool]:
     known = User.objects.filter(cpf=person.cpf).first()
+    if known is None and is_of_somebody_else(person.email, User(cpf=person.cpf)):
+        raise RefusedError(IS_TAKEN)
     user = User.objects.locked(known.pk) if known else User.objects.create_user(**vars(person))
     if user.pk == by.pk:
         raise RefusedError(NOT_YOUR_OWN)

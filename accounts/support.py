@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from . import addresses, resets, security, sessions, throttle
@@ -123,9 +123,19 @@ def end_sessions(pk: int, *, by: User, request: UserRequest) -> int:
         return sessions.end_all(person, by=by, request=request)
 
 
-@transaction.atomic
 def correct_email(pk: int, address: str, reason: str, *, by: User, request: UserRequest) -> None:
-    """Send the person's mail elsewhere from now on; open links die and the old address is told (``addresses``)."""
+    """Send the person's mail elsewhere from now on; open links die and the old address is told (``addresses``).
+
+    Raises RefusedError, also where somebody else was given the address a moment ago.
+    """
+    try:
+        _correct_email(pk, address, reason, by=by, request=request)
+    except IntegrityError as error:
+        raise RefusedError(IS_TAKEN) from error
+
+
+@transaction.atomic
+def _correct_email(pk: int, address: str, reason: str, *, by: User, request: UserRequest) -> None:
     person = _locked(pk, Act.CORRECT_EMAIL, by)
     if address.lower() == person.email.lower():
         raise RefusedError(IS_THE_SAME)

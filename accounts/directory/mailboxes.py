@@ -15,5 +15,5 @@ def is_of_a_unit(address: str, person: User) -> bool:
 
 
 def is_of_somebody_else(address: str, person: User) -> bool:
-    """Whether another person of the directory has it."""
-    return User.objects.filter(email__iexact=address).exclude(pk=person.pk).exists()
+    """Whether another person of the directory has it: somebody with another CPF."""
+    return User.objects.exclude(email="").filter(email__iexact=address).exclude(cpf=person.cpf).exists()

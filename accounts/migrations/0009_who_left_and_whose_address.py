@@ -16,9 +16,14 @@ class Migration(migrations.Migration):
             model_name='employment',
             index=models.Index(fields=['ended_on'], name='employment_by_last_day'),
         ),
-        migrations.AddIndex(
+        migrations.AddConstraint(
             model_name='user',
-            index=models.Index(django.db.models.functions.text.Upper('email'), name='user_by_address'),
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Upper('email'),
+                condition=models.Q(('email', ''), _negated=True),
+                name='user_address_is_their_own',
+                violation_error_message='Outra pessoa do cadastro já usa este e-mail. Confira e digite de novo.',
+            ),
         ),
         migrations.AddIndex(
             model_name='user',

@@ -70,13 +70,17 @@ class User(AbstractBaseUser, PermissionsMixin):
             ("remove_second_factor", "Pode pedir e confirmar a retirada do segundo fator de alguém"),
             ("change_roles", "Pode dizer quem é da equipe e com que perfil"),
         )
-        indexes = (
-            models.Index(Upper("email"), name="user_by_address"),
-            models.Index(name="user_who_left", fields=("left_at",), condition=Q(left_at__isnull=False)),
-        )
+        indexes = (models.Index(name="user_who_left", fields=("left_at",), condition=Q(left_at__isnull=False)),)
         constraints = (
             models.CheckConstraint(name="user_cpf_is_eleven_digits", condition=Q(cpf__regex=r"^[0-9]{11}$")),
             models.CheckConstraint(name="user_has_a_name", condition=~Q(name="")),
+            # Whoever reads the mailbox gets the password (DOMAIN §1).
+            models.UniqueConstraint(
+                Upper("email"),
+                name="user_address_is_their_own",
+                condition=~Q(email=""),
+                violation_error_message="Outra pessoa do cadastro já usa este e-mail. Confira e digite de novo.",
+            ),
         )
 
     def __str__(self) -> str:

@@ -278,6 +278,25 @@ def test_two_who_send_at_once_make_one_person_and_two_numbers(transactional_db, 
     assert list(numbers) == ["EXT0000001", "EXT0000002"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_who_are_given_one_address_at_once_one_of_them_gets_it(transactional_db, make_client):
+    EmploymentFactory(matricula="012345")
+    unit = UnitFactory(code="0001-905")
+    corrected = EmploymentFactory(user__email="velho@tjms.jus.br").user
+    clients = [make_client() for _ in range(2)]
+    for client in clients:
+        client.force_login(manager())
+    correction = {"email": "JOAO.SILVA@tjms.jus.br", "reason": "Ligou do ramal do cadastro."}
+
+    statuses = at_once(
+        lambda: clients[0].post(ADD, typed(unit_of=unit)).status_code,
+        lambda: clients[1].post(f"{PEOPLE}{corrected.pk}/email/", correction).status_code,
+    )
+
+    assert sorted(statuses) == [200, 302]
+    assert User.objects.filter(email__iexact="joao.silva@tjms.jus.br").count() == 1
+
+
 def test_units_are_found_by_code_else_by_words_without_accents(db):
     one = UnitFactory(code="0002-001", name="1ª Vara de Família", comarca="Dourados")
     UnitFactory(code="0002-002", name="Extinta de Família", comarca="Dourados", ended_on=day(-1))

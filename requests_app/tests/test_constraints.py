@@ -185,6 +185,7 @@ BREAKS = {
     # accounts
     "user_cpf_is_eleven_digits": lambda: change(UserFactory(), cpf="5299822472x"),
     "user_has_a_name": lambda: change(UserFactory(), name=""),
+    "user_address_is_their_own": lambda: change(UserFactory(), email=UserFactory(email="a@tjms.jus.br").email.upper()),
     "unit_ends_after_it_starts": lambda: break_dates(UnitFactory(), started_on=0, ended_on=-1),
     "employment_ends_after_it_starts": lambda: break_dates(EmploymentFactory(), started_on=0, ended_on=-1),
     "employment_has_a_matricula": lambda: change(EmploymentFactory(), matricula=""),
