@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from accounts.directory import comparing, conflicts, planning, reading, store
 from accounts.models import Employment, OutgoingMail, SecurityEvent, Unit, User
 from accounts.tests.test_directory import hr_file, import_people, person
 from accounts.tests.test_import_command import run
+from bnmp_portal.tests import services
+from conftest import process_environment
 
 MODELS = (User, Unit, Employment, SecurityEvent, OutgoingMail)
 KILLED_AT = 10
@@ -159,36 +162,15 @@ def test_two_imports_at_once_the_second_is_refused_and_can_be_run_again(tmp_path
 
 
 # --- Killed ----------------------------------------------------------------------------------------------------------
-def in_a_process_that_dies_at(statement: int | None, file: Path) -> int:
-    """Run the import in a process of its own, killed before this statement (None: before the commit).
+def in_a_process_that_dies_at(statement: int, batch: int, file: Path) -> int:
+    """Run the import in a process of its own, killed before this statement (0: before the commit).
 
-    Returns the signal that ended it.
+    Returns its exit status, negative for a signal.
     """
-    connections.close_all()  # so that the two share none
-    child = os.fork()
-    if not child:
-        told = 0
-
-        def die(*_arguments: object) -> None:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        def count(execute: Callable[..., Any], *arguments: Any) -> Any:
-            nonlocal told
-            told += 1
-            if told == statement:
-                die()
-            return execute(*arguments)
-
-        try:
-            if statement is None:
-                connection.commit = die
-            with connection.execute_wrapper(count):
-                run(file)
-        finally:
-            os._exit(0)
-    _pid, ended = os.waitpid(child, 0)
+    command = [sys.executable, "-m", "accounts.tests.import_that_dies", str(statement), str(batch), str(file)]
+    done = subprocess.run(command, cwd=services.ROOT, env=process_environment(), capture_output=True, check=False)
     end_what_it_left_on_the_server()
-    return os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else 0
+    return done.returncode
 
 
 def end_what_it_left_on_the_server() -> None:
@@ -230,8 +212,8 @@ def test_a_killed_import_leaves_the_directory_as_it_was(
     assert everything() == before
 
     # The last tenth has no place of its own: a process may need some statements fewer than this one did.
-    for place in [*(statements * tenth // KILLED_AT for tenth in range(1, KILLED_AT)), None]:
-        assert in_a_process_that_dies_at(place, file) == signal.SIGKILL
+    for place in [*(statements * tenth // KILLED_AT for tenth in range(1, KILLED_AT)), 0]:
+        assert in_a_process_that_dies_at(place, small_batches, file) == -signal.SIGKILL
         assert everything() == before
 
     assert run(file)[0] == 0

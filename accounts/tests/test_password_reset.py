@@ -323,12 +323,14 @@ def test_fault_4_of_two_addresses_that_look_alike_the_mail_goes_to_the_one_store
     make_client, smtp_sink, db
 ):
     person = UserFactory(email="mike@tjms.jus.br")
-    look_alike = UserFactory(email="mıke@tjms.jus.br")  # the dotless i, which upper case makes equal
+    UserFactory(email="ｍike@tjms.jus.br")  # a wide m, which normalisation makes equal
 
-    ask(make_client(), person.cpf, email=look_alike.email)
+    # The dotless i, too, which upper case makes equal: in PostgreSQL no second person may have it.
+    for look_alike in ("ｍike@tjms.jus.br", "mıke@tjms.jus.br"):
+        ask(make_client(), person.cpf, email=look_alike)
     tasks.sweep()
 
-    assert [delivery.recipients for delivery in smtp_sink.deliveries] == [["mike@tjms.jus.br"]]
+    assert {tuple(delivery.recipients) for delivery in smtp_sink.deliveries} == {("mike@tjms.jus.br",)}
 
 
 def test_owasp_no_change_before_asking_for_a_link_changes_nothing_of_the_account(make_client, person, smtp_sink):
