@@ -7,8 +7,19 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from .desk import KeptAdmin
+from .imports_admin import DirectoryImportAdmin
 from .mail_admin import OutgoingMailAdmin
-from .models import FactorRemoval, HelpDesk, OutgoingMail, SecurityEvent, Term, TermAcceptance, Unit, User
+from .models import (
+    DirectoryImport,
+    FactorRemoval,
+    HelpDesk,
+    OutgoingMail,
+    SecurityEvent,
+    Term,
+    TermAcceptance,
+    Unit,
+    User,
+)
 from .people_admin import UserAdmin
 from .records_admin import SecurityEventAdmin
 from .removal_admin import FactorRemovalAdmin
@@ -20,6 +31,7 @@ admin.site.register(SecurityEvent, SecurityEventAdmin)
 admin.site.register(Term, TermAdmin)
 admin.site.register(TermAcceptance, TermAcceptanceAdmin)
 admin.site.register(OutgoingMail, OutgoingMailAdmin)
+admin.site.register(DirectoryImport, DirectoryImportAdmin)
 admin.site.register(FactorRemoval, FactorRemovalAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, StaffGroupAdmin)

@@ -13,7 +13,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from . import emails, enrolments, outbox, provisional, removals, sessions
+from . import emails, enrolments, outbox, provisional, removals, sessions, uploaded_imports
 from .directory import effects
 from .masking import masked_address
 from .models import (
@@ -187,4 +187,6 @@ CHORES: dict[str, Chore] = {
     "Pedidos de redefinição não atendidos em um dia, apagados": forget_reset_requests,
     "Mensagens antigas, apagadas": forget_mails,
     "Eventos de segurança antigos, apagados": forget_events,
+    "Arquivos de pessoal sem decisão, descartados": uploaded_imports.discard_old,
+    "Arquivos de pessoal concluídos, apagados do disco": uploaded_imports.forget_files,
 }

@@ -159,10 +159,10 @@ def ring_on_commit() -> None:
         transaction.on_commit(ring, robust=True)
 
 
-def ring() -> None:
-    """Wake a worker. A broker that is away costs a second and a line in the log: the sweep sends later."""
+def ring(task: str = "accounts.tasks.send_pending_mail") -> None:
+    """Wake a worker for this task. A broker that is away costs a second and a line in the log: the sweep comes."""
     try:
-        current_app.send_task("accounts.tasks.send_pending_mail", retry=False, expires=60)
+        current_app.send_task(task, retry=False, expires=60)
     except Exception as problem:  # noqa: BLE001 - each transport raises its own; the row is safe already
         log.warning("The broker did not take the wake: %s", type(problem).__name__)
 

@@ -286,6 +286,8 @@ def register_own() -> None:
             "accounts.FactorRemoval.asked_by": "Ato da equipe sobre outra pessoa: são dados da outra.",
             "accounts.FactorRemoval.confirmed_by": "Ato da equipe sobre outra pessoa: são dados da outra.",
             "accounts.FactorRemoval.refused_by": "Ato da equipe sobre outra pessoa: são dados da outra.",
+            "accounts.DirectoryImport.uploaded_by": "Ato da equipe sobre o cadastro, que é de todos.",
+            "accounts.DirectoryImport.decided_by": "Ato da equipe sobre o cadastro, que é de todos.",
             "accounts.User_groups.user": "Está no cadastro, como grupos da equipe.",
             "accounts.User_user_permissions.user": "O portal dá permissões só por grupos, que estão no cadastro.",
             "admin.LogEntry.user": "O que a pessoa mudou na administração, sobre outras: são dados das outras.",

@@ -31,6 +31,7 @@ REFUSALS = frozenset(
         Kind.FACTOR_FAILED,
         Kind.FACTOR_REMOVAL_ENDED,
         Kind.FACTOR_ASK_LAPSED,
+        Kind.DIRECTORY_DROPPED,
     }
 )
 

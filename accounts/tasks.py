@@ -10,7 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import close_old_connections
 
-from . import housekeeping, outbox, resets
+from . import housekeeping, outbox, resets, uploaded_imports
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def sweep_until(stopping: Event) -> None:
         close_old_connections()
         try:
             sweep()
+            uploaded_imports.ring_if_due()
             if monotonic() >= keep_house_at:
                 keep_house_at = monotonic() + HOUSEKEEPING_SECONDS
                 housekeeping.run()
@@ -52,3 +53,9 @@ def sweep_until(stopping: Event) -> None:
 def send_pending_mail() -> None:
     """The bell's answer."""
     sweep()
+
+
+@shared_task(name="accounts.tasks.work_on_imports", ignore_result=True)
+def work_on_imports() -> None:
+    """Personnel files that were sent through the browser: planned, or applied."""
+    uploaded_imports.work()

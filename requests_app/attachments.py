@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 
-from accounts import housekeeping, security
+from accounts import housekeeping, security, uploaded_imports
 from accounts.models import SecurityEvent, User
 
 from . import uploads, workflow
@@ -307,11 +307,17 @@ def forget_strays(*, dry_run: bool) -> int:
     Raises RuntimeError, and deletes none, where most files are strangers: then the folder belongs to another database.
     """
     before = (timezone.now() - PENDING_LIFE).timestamp()
-    files = [path for path in Path(settings.ATTACHMENTS_DIR).rglob("*") if path.is_file()]
+    files = [
+        path for path in Path(settings.ATTACHMENTS_DIR).rglob("*") if path.is_file() and not _is_another_apps(path)
+    ]
     strays = _without_rows([path for path in files if _changed_at(path) < before])
     if len(strays) > max(MOST_STRAYS, len(files) // 2):
         raise RuntimeError(f"{len(strays)} of {len(files)} files in ATTACHMENTS_DIR are of no attachment: none deleted")
     return len(strays) if dry_run else sum(_delete(path) for path in strays)
+
+
+def _is_another_apps(path: Path) -> bool:
+    return path.is_relative_to(uploaded_imports.folder())
 
 
 def _delete(path: Path) -> bool:

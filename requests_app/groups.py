@@ -55,7 +55,9 @@ GROUPS = {
             *("change_user", "support", "support_staff", "correct_email", "disclose"),
             *("remove_second_factor", "add_term", "retry"),
             *_may("add", "employment"),  # of people from outside the personnel file
+            "import_directory",
             *_may("view", "user", "employment", "unit", "outgoingmail", "securityevent", "term", "termacceptance"),
+            *_may("view", "directoryimport"),
             *_may("view add change", "helpdesk"),
         ),
     ),
@@ -75,7 +77,7 @@ GROUPS = {
         accounts=_may(
             "view",
             *("user", "employment", "unit", "helpdesk", "outgoingmail", "securityevent"),
-            *("term", "termacceptance", "factorremoval"),
+            *("term", "termacceptance", "factorremoval", "directoryimport"),
         ),
         auth=_may("view", "group"),
     ),

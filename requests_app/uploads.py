@@ -10,6 +10,7 @@ import struct
 import tempfile
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest, HttpResponse
+
+from accounts.uploaded_imports import LARGEST_UPLOAD
 
 from .models import LARGEST_FILE, MOST_FILES, Attachment
 
@@ -33,22 +36,45 @@ NO_ROOM = "O arquivo “{0}” não pôde ser guardado agora. Tente de novo mais
 EMPTY = "O arquivo “{0}” está vazio. Confira o arquivo e escolha de novo."
 WRONG_KIND = "O arquivo “{0}” não é PDF, JPEG nem PNG. Salve como PDF e escolha de novo."
 
-#: The page (the name of its address) -> the field of it that takes files, and the permission that this needs.
-TAKES: dict[str, tuple[str, str]] = {
-    "request-create": ("attachments", ""),
-    "request-correct": ("attachments", ""),
-    "requests_app_accessrequest_despacho": ("despacho", "requests_app.decide"),
+
+@dataclass(frozen=True)
+class Taking:
+    """What a page takes: in which field, from whom, how many files, how large, and what it says of more."""
+
+    field: str
+    permission: str = ""
+    most: int = MOST_FILES
+    largest: int = LARGEST_FILE
+    too_many: str = TOO_MANY
+    too_large: str = TOO_LARGE
+    no_room: str = NO_ROOM
+
+
+#: By the name of the page's address.
+TAKES = {
+    "request-create": Taking("attachments"),
+    "request-correct": Taking("attachments"),
+    "requests_app_accessrequest_despacho": Taking("despacho", "requests_app.decide"),
+    "accounts_directoryimport_add": Taking(
+        "file",
+        "accounts.import_directory",
+        most=1,
+        largest=LARGEST_UPLOAD,
+        too_many="Envie um arquivo de cada vez.",
+        too_large=f"O arquivo “{{0}}” tem mais de {LARGEST_UPLOAD // 1024**2} MB. Importe-o pelo comando.",
+        no_room="O arquivo “{0}” não pôde ser guardado agora. Tente de novo mais tarde.",
+    ),
 }
 
 
-def field_that_takes_files(request: HttpRequest) -> str:
-    """Nothing where the page takes none, or not from this person: no stranger writes to the disk."""
+def taking(request: HttpRequest) -> Taking | None:
+    """Nothing where the page takes no file, or not from this person: no stranger writes to the disk."""
     match = request.resolver_match
-    field, permission = TAKES.get((match.url_name or "") if match else "", ("", ""))
+    found = TAKES.get((match.url_name or "") if match else "")
     user = getattr(request, "user", None)
-    if not field or user is None or not user.is_authenticated:
-        return ""
-    return field if not permission or user.has_perm(permission) else ""
+    if found is None or user is None or not user.is_authenticated:
+        return None
+    return found if not found.permission or user.has_perm(found.permission) else None
 
 
 class IncomingFile(UploadedFile):
@@ -57,7 +83,8 @@ class IncomingFile(UploadedFile):
     ``refusal`` is the sentence about what was wrong on the way; then nothing of it is kept.
     """
 
-    def __init__(self, name: str, refusal: str = "") -> None:
+    def __init__(self, name: str, taking: Taking, refusal: str = "") -> None:
+        self.taking = taking
         self.refusal = refusal
         self.digest = hashlib.sha256()
         #: As it was given, fit to be shown.
@@ -76,7 +103,7 @@ class IncomingFile(UploadedFile):
     def refuse_for_the_disk(self, error: OSError) -> None:
         """It cannot be written: the folder is not there, or the disk is full."""
         log.error("An uploaded file cannot be written to ATTACHMENTS_DIR: %s", error.strerror)
-        self.refuse(NO_ROOM)
+        self.refuse(self.taking.no_room)
 
     def refuse(self, sentence: str) -> None:
         """Keep nothing of it."""
@@ -94,8 +121,8 @@ class IncomingFile(UploadedFile):
         if self.refusal:
             return
         self.size = (self.size or 0) + len(chunk)
-        if self.size > LARGEST_FILE:
-            self.refuse(TOO_LARGE)
+        if self.size > self.taking.largest:
+            self.refuse(self.taking.too_large)
             return
         self.digest.update(chunk)
         try:
@@ -141,15 +168,16 @@ class UploadHandler(FileUploadHandler):
     file: IncomingFile
 
     def handle_raw_input(self, *args: Any, **kwargs: Any) -> None:
-        self.field = field_that_takes_files(self.request) if self.request else ""
+        self.taking = taking(self.request) if self.request else None
         self.taken = 0
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, file_name, *args, **kwargs)
-        if not self.field or field_name != self.field:
+        if self.taking is None or field_name != self.taking.field:
             raise SkipFile
         self.taken += 1
-        self.file = IncomingFile(file_name, refusal=TOO_MANY if self.taken > MOST_FILES else "")
+        refusal = self.taking.too_many if self.taken > self.taking.most else ""
+        self.file = IncomingFile(file_name, self.taking, refusal)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.file.append(raw_data)

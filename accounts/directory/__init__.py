@@ -15,6 +15,7 @@ from .plans import SHOWN, Listing, Plan
 from .progress import Progress
 from .reading import Reading, read
 from .rows import Reason, Refused, Row
+from .telling import Section, awaiting, sections, sentences
 from .text import LARGEST_FILE, MAX_BYTES, SEPARATORS
 
 __all__ = [
@@ -35,11 +36,15 @@ __all__ = [
     "Refused",
     "ReportError",
     "Row",
+    "Section",
     "TooManyDeparturesError",
     "apply",
+    "awaiting",
     "check_departures",
     "is_of_a_unit",
     "is_of_somebody_else",
     "plan",
     "read",
+    "sections",
+    "sentences",
 ]

@@ -9,7 +9,7 @@ from accounts import names
 from accounts.models import Employment, HelpDesk, Unit, User
 
 from .errors import DirectoryFileError
-from .rows import MATRICULA, Reason
+from .rows import Reason
 from .store import BATCH, Store
 
 Wrong = tuple[int, Reason, str]
@@ -17,6 +17,7 @@ Wrong = tuple[int, Reason, str]
 ANOTHERS = "a matrícula já é de outra pessoa do cadastro."
 OF_THE_STAFF = "o CPF desta matrícula mudou, mas a pessoa é da equipe. Retire o perfil dela e importe de novo."
 OLD_CPF_TOO = "o CPF desta matrícula mudou, mas o arquivo ainda traz o CPF anterior em outra linha."
+AWAITS_CONFIRMATION = "o CPF desta matrícula mudou. Se o novo estiver certo, confirme-o e importe de novo."
 NOT_CONFIRMED = "é o CPF novo de uma pessoa do cadastro, e a mudança ainda não foi confirmada."
 
 
@@ -129,7 +130,7 @@ def _refused_corrections(store: Store, page: list[tuple[Any, ...]]) -> Iterator[
             [holder for *_more, holder, _accepted in page],
         )
     }
-    for line, matricula, cpf, old, holder, accepted in page:
+    for line, _matricula, cpf, old, holder, accepted in page:
         if cpf in claimed:
             yield line, Reason.CPF_CHANGED, "o mesmo CPF novo aparece para pessoas diferentes do cadastro."
         elif holder in several:
@@ -139,12 +140,7 @@ def _refused_corrections(store: Store, page: list[tuple[Any, ...]]) -> Iterator[
         elif holder in staff:
             yield line, Reason.CPF_CHANGED, OF_THE_STAFF
         elif not accepted:
-            shown = matricula if MATRICULA.fullmatch(matricula) else "MATRÍCULA"
-            yield (
-                line,
-                Reason.CPF_CHANGED,
-                f"o CPF desta matrícula mudou. Se o novo estiver certo, use --accept-cpf {shown}.",
-            )
+            yield line, Reason.CPF_CHANGED, AWAITS_CONFIRMATION
 
 
 def _refuse_shared_mailboxes(store: Store) -> None:

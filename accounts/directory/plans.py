@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 from accounts.masking import masked_address
@@ -82,6 +82,12 @@ class Plan:
     def usual_departures(self) -> int:
         """How many bonds may end without anybody saying that it is meant."""
         return max(A_FEW, int(self.open_bonds * USUAL_SHARE))
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, the same for equal plans."""
+        compared = [getattr(self, each.name) for each in fields(self) if each.compare]
+        return sha256(repr(compared).encode()).hexdigest()
 
     @property
     def moved(self) -> effects.Moved:

@@ -12,6 +12,7 @@ from .doors import (
     SpentChallenge,
     ThrottleCount,
 )
+from .imports import DirectoryImport
 from .mails import Heartbeat, MailStatus, OutgoingMail
 from .people import AddressChange, Employment, EmploymentQuerySet, HelpDesk, Unit, User, UserManager
 from .records import SecurityEvent, Term, TermAcceptance
@@ -19,6 +20,7 @@ from .records import SecurityEvent, Term, TermAcceptance
 __all__ = [
     "AddressChange",
     "Authenticator",
+    "DirectoryImport",
     "Employment",
     "EmploymentQuerySet",
     "FactorRemoval",

@@ -51,6 +51,9 @@ class SecurityEvent(models.Model):
         TERM_PUBLISHED = "TERM_PUBLISHED", "Termo publicado"
         TERM_ACCEPTED = "TERM_ACCEPTED", "Termo aceito"
         ATTACHMENT_READ = "ATTACHMENT_READ", "Anexo aberto"
+        DIRECTORY_UPLOADED = "DIRECTORY_UPLOADED", "Arquivo de pessoal enviado"
+        DIRECTORY_APPLIED = "DIRECTORY_APPLIED", "Arquivo de pessoal aplicado"
+        DIRECTORY_DROPPED = "DIRECTORY_DROPPED", "Arquivo de pessoal não aplicado"
 
     kind = models.CharField("evento", max_length=20, choices=Kind)
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="security_events", verbose_name="pessoa")
@@ -112,6 +115,9 @@ class SecurityEvent(models.Model):
                         "TERM_PUBLISHED",
                         "TERM_ACCEPTED",
                         "ATTACHMENT_READ",
+                        "DIRECTORY_UPLOADED",
+                        "DIRECTORY_APPLIED",
+                        "DIRECTORY_DROPPED",
                     )
                 ),
             ),

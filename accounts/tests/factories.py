@@ -7,7 +7,8 @@ from datetime import date
 import factory
 from django.contrib.auth.hashers import make_password
 
-from accounts.models import Employment, Unit, User
+from accounts import uploaded_imports
+from accounts.models import DirectoryImport, Employment, Unit, User
 
 PASSWORD = "jabuticaba no quintal azul"
 
@@ -52,3 +53,36 @@ class EmploymentFactory(factory.django.DjangoModelFactory):
     staff_kind = "Quadro de pessoal"
     unit = factory.SubFactory(UnitFactory)
     started_on = date(2015, 2, 2)
+
+
+class DirectoryImportFactory(factory.django.DjangoModelFactory):
+    """A file that was planned and waits for somebody to decide, with one new CPF to confirm."""
+
+    class Meta:
+        model = DirectoryImport
+        skip_postgeneration_save = True
+
+    file_name = "servidores.csv"
+    size = 1000
+    status = DirectoryImport.Status.PLANNED
+    plan = factory.LazyFunction(
+        lambda: {
+            "sentences": ["Pessoas: 1 novas, 0 alteradas, 0 sem mudança."],
+            "sections": [{"title": "Linhas recusadas: 1.", "lines": ["Linha 3: o CPF falta."], "more": 0}],
+            "awaiting": ["012345"],
+            "lines": 1,
+            "ending": 9,
+            "open_bonds": 10,
+            "usual": 5,
+            "too_many": True,
+        }
+    )
+    fingerprint = "0" * 64
+    uploaded_by = factory.SubFactory(UserFactory)
+
+    @factory.post_generation
+    def files(self, create: bool, extracted: object, **kwargs: object) -> None:
+        """On the disk, as after the plan."""
+        uploaded_imports.folder().mkdir(parents=True, exist_ok=True)
+        uploaded_imports.place_of(self).write_text("MATRICULA;NOME\n")
+        uploaded_imports.report_of(self).write_text("LINHA;MOTIVO\n")

@@ -38,7 +38,7 @@ from accounts.models import (
     ThrottleCount,
 )
 from accounts.tests.captcha_solver import solve
-from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
+from accounts.tests.factories import PASSWORD, DirectoryImportFactory, EmploymentFactory, UserFactory
 from bnmp_portal.tests import services
 from conftest import process_environment
 from requests_app import workflow
@@ -183,6 +183,18 @@ def file_without_a_row(moment):
     return path
 
 
+def personnel_file(moment):
+    """That waits for a decision since then."""
+    return DirectoryImportFactory(uploaded_at=moment)
+
+
+def file_of_an_import_that_is_over(moment):
+    path = project.ATTACHMENTS_DIR / "pessoal" / f"{uuid.uuid4()}.upload"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
+
+
 def bonds_with_this_last_day(day):
     """Of somebody who may sign in; of one who was shut out, with another bond since; and with an access or a request.
 
@@ -222,6 +234,8 @@ LET_IN = "Entradas de quem voltou a ter vínculo, abertas"
 TO_REVOKE = "Acessos de vínculos encerrados, a revogar"
 STOPPED = "Solicitações para quem saiu, canceladas"
 HANDED_ON = "Avisos a quem tem pedido feito por quem saiu"
+UNDECIDED = "Arquivos de pessoal sem decisão, descartados"
+USED_FILES = "Arquivos de pessoal concluídos, apagados do disco"
 #: What is done with what is due, where it is not deleted.
 CHANGED = (
     WARNINGS,
@@ -235,6 +249,8 @@ CHANGED = (
     TO_REVOKE,
     STOPPED,
     HANDED_ON,
+    UNDECIDED,
+    USED_FILES,
 )
 LABELS = {*(label for label, _ in DELETED.values()), *CHANGED}
 
@@ -258,6 +274,9 @@ def some_of_each(number=1):
         returned_request(now + timedelta(days=1))
         file_without_a_row(now - timedelta(days=1, minutes=5))
         file_without_a_row(now - timedelta(days=1) + timedelta(minutes=5))
+        for late in (timedelta(minutes=5), timedelta(minutes=-5)):
+            personnel_file(now - timedelta(days=1) - late)
+            file_of_an_import_that_is_over(now - timedelta(days=1) - late)
         for days in (-1, 0):
             grant_of(EmploymentFactory(), expires_on=timezone.localdate() + timedelta(days=days))
             bonds_with_this_last_day(timezone.localdate() + timedelta(days=days))
@@ -357,8 +376,8 @@ def test_four_runs_at_once_do_everything_once_and_none_fails(monkeypatch):
     assert Session.objects.count() == kept["accounts.Session"] - 16
     assert OutgoingMail.objects.filter(kind="request_requester_left").count() == 8
     Kind = SecurityEvent.Kind  # noqa: N806 - a class
-    written = (Kind.FACTOR_ASK_LAPSED, Kind.ACCESS_CLOSED, Kind.ACCESS_OPENED)
-    assert [SecurityEvent.objects.filter(kind=kind).count() for kind in written] == [8, 8, 8]
+    written = (Kind.FACTOR_ASK_LAPSED, Kind.ACCESS_CLOSED, Kind.ACCESS_OPENED, Kind.DIRECTORY_DROPPED)
+    assert [SecurityEvent.objects.filter(kind=kind).count() for kind in written] == [8, 8, 8, 8]
     assert SecurityEvent.objects.exclude(kind__in=written).count() == kept["accounts.SecurityEvent"] - 8
     assert set(housekeeping.run().values()) == {0}
 

@@ -96,7 +96,7 @@ def test_a_corrected_cpf_makes_no_second_person_until_it_is_confirmed(tmp_path: 
 
     assert status == 3
     assert (
-        "Linha 2, matrícula 000001: o CPF desta matrícula mudou. Se o novo estiver certo, use --accept-cpf 000001."
+        "Linha 2, matrícula 000001: o CPF desta matrícula mudou. Se o novo estiver certo, confirme-o e importe de novo."
         in output
     )
     assert "CPFs trocados" not in output
@@ -119,7 +119,7 @@ def test_a_confirmed_cpf_is_given_to_the_same_person(tmp_path: Path, client) -> 
 
     assert (status, planned[0]) == (0, 0)
     for told in (output, planned[1]):
-        assert "CPFs trocados, com --accept-cpf: 1.\n  Linha 2, matrícula 000001: ***." in told
+        assert "CPFs trocados, com confirmação: 1.\n  Linha 2, matrícula 000001: ***." in told
         assert RIGHT_CPF not in told
     assert User.objects.count() == 2
     again = User.objects.get(cpf=RIGHT_CPF)

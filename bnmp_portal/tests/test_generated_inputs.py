@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from accounts import resets, tasks
 from accounts.models import FactorRemoval, HelpDesk, OutgoingMail, SecurityEvent, Session, Term, TermAcceptance
 from accounts.tests.captcha_solver import solve
-from accounts.tests.factories import PASSWORD, EmploymentFactory
+from accounts.tests.factories import PASSWORD, DirectoryImportFactory, EmploymentFactory
 from accounts.tests.telephone import with_telephone
 from conftest import FORBIDDEN_IN_PAGES
 from requests_app import catalogue, drafts, workflow
@@ -149,6 +149,9 @@ FOUND_ON = {
     "admin/accounts/user/<int:pk>/mostrar/": "admin/accounts/user/<path:object_id>/change/",
     "admin/accounts/factorremoval/<int:pk>/confirmar/": "admin/accounts/factorremoval/<path:object_id>/change/",
     "admin/accounts/factorremoval/<int:pk>/recusar/": "admin/accounts/factorremoval/<path:object_id>/change/",
+    "admin/accounts/directoryimport/<int:pk>/refazer/": "admin/accounts/directoryimport/<path:object_id>/change/",
+    "admin/accounts/directoryimport/<int:pk>/aplicar/": "admin/accounts/directoryimport/<path:object_id>/change/",
+    "admin/accounts/directoryimport/<int:pk>/descartar/": "admin/accounts/directoryimport/<path:object_id>/change/",
     "admin/accounts/outgoingmail/<int:pk>/tentar/": "admin/accounts/outgoingmail/<path:object_id>/change/",
     "admin/accounts/outgoingmail/<int:pk>/resolver/": "admin/accounts/outgoingmail/<path:object_id>/change/",
 }
@@ -189,6 +192,7 @@ FORMLESS = {
         for name in (
             *("accounts/user", "accounts/securityevent", "accounts/term", "accounts/termacceptance"),
             *("accounts/outgoingmail", "accounts/factorremoval", "accounts/unit", "accounts/helpdesk"),
+            "accounts/directoryimport",
             *("requests_app/accessrequest", "requests_app/externalsystem", "requests_app/accessgrant"),
             *("requests_app/reasontemplate", "requests_app/cargo", "requests_app/cataloguechange"),
         )
@@ -196,10 +200,12 @@ FORMLESS = {
     *(
         f"admin/{name}/<path:object_id>/change/"
         for name in (
-            *("accounts/outgoingmail", "accounts/factorremoval"),
+            *("accounts/outgoingmail", "accounts/factorremoval", "accounts/directoryimport"),
             *("requests_app/accessrequest", "requests_app/accessgrant", "requests_app/cataloguechange"),
         )
     ),
+    "admin/accounts/directoryimport/<int:pk>/andamento/",
+    "admin/accounts/directoryimport/<int:pk>/relatorio/",
     *(f"admin/auth/group/{page}/" for page in ("add", "<path:object_id>/change", "<path:object_id>/delete")),
 }
 #: Django's, the same for every model or application: to read, and a way to the page of the row.
@@ -289,6 +295,7 @@ def make_world():
         TermAcceptance.objects.create(user=who, term=term)
     hours = timedelta(hours=24)
     HelpDesk().save()
+    DirectoryImportFactory()
     removal = FactorRemoval.objects.create(
         user=other, reason="Perdeu o celular", asked_by=manager(), lapses_at=timezone.now() + hours
     )

@@ -966,7 +966,7 @@ def test_a_despacho_is_refused_where_it_is_kept_and_not_only_by_its_page(folder,
     bond = EmploymentFactory(user=own)
     theirs = {"requester": {"requester": own}, "beneficiary": {"bond": bond}}
     request = request_in(Status.PENDING, **theirs.get(who, {}))
-    incoming = uploads.IncomingFile("a.pdf")
+    incoming = uploads.IncomingFile("a.pdf", uploads.TAKES["requests_app_accessrequest_despacho"])
     incoming.append(pdf())
 
     with pytest.raises(attachments.FileRefusedError):

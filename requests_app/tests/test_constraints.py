@@ -27,7 +27,7 @@ from accounts.models import (
     TermAcceptance,
     ThrottleCount,
 )
-from accounts.tests.factories import EmploymentFactory, UnitFactory, UserFactory
+from accounts.tests.factories import DirectoryImportFactory, EmploymentFactory, UnitFactory, UserFactory
 from requests_app.models import (
     DECIDED,
     OPEN,
@@ -202,6 +202,10 @@ BREAKS = {
         ThrottleCount.objects.create(scope="search", key="x", window_ends_at=now())
     ),
     "security_event_known_kind": lambda: SecurityEvent.objects.bulk_create([SecurityEvent(kind="LOST")]),
+    "directory_import_known_status": lambda: change(DirectoryImportFactory(), status="LOST"),
+    "directory_import_ended_has_a_time": lambda: change(DirectoryImportFactory(), ended_at=now()),
+    "directory_import_failed_says_why": lambda: change(DirectoryImportFactory(), status="FAILED", ended_at=now()),
+    "directory_import_applied_by_somebody": lambda: change(DirectoryImportFactory(), status="APPLYING"),
     "session_signed_in_has_a_time": lambda: change(
         Session.objects.create(session_key="x", expire_date=now()), signed_in_at=now()
     ),

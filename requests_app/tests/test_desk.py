@@ -24,7 +24,7 @@ from accounts.models import (
     Term,
     TermAcceptance,
 )
-from accounts.tests.factories import PASSWORD, EmploymentFactory, UserFactory
+from accounts.tests.factories import PASSWORD, DirectoryImportFactory, EmploymentFactory, UserFactory
 from requests_app import catalogue, workflow
 from requests_app.models import (
     AccessGrant,
@@ -713,6 +713,7 @@ def everything(decider):
     FactorRemoval.objects.create(
         user=request.beneficiary, reason="celular perdido", asked_by=decider, lapses_at=timezone.now()
     )
+    DirectoryImportFactory()
     SystemNotice.objects.create(system=grant.user_type.system, text="Novidade.")
     catalogue.record(grant.user_type.system, before=None, by=decider)
     Cargo.objects.get_or_create(folded_name="juiz de direito", defaults={"name": "Juiz de Direito"})

@@ -22,7 +22,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 from accounts.models import FactorRemoval, HelpDesk, OutgoingMail, Term, TermAcceptance, Unit, User
-from accounts.tests.factories import EmploymentFactory, UserFactory, cpf_of
+from accounts.tests.factories import DirectoryImportFactory, EmploymentFactory, UserFactory, cpf_of
 from accounts.tests.telephone import with_telephone
 from requests_app import attachments, workflow
 from requests_app.batch_forms import written
@@ -68,6 +68,7 @@ MODELS = {
     "accounts/securityevent": ("GDUS", "", "", ""),
     "accounts/outgoingmail": ("AGUS", "", "", ""),
     "accounts/factorremoval": ("GUS", "", "", ""),
+    "accounts/directoryimport": ("GUS", "GS", "", ""),
     "requests_app/accessrequest": ("AGUS", "", "", ""),
     "requests_app/accessgrant": ("AGUS", "", "", ""),
     "requests_app/externalsystem": ("GUS", "GS", "GS", ""),
@@ -106,6 +107,11 @@ DOORS = {
     "accounts/factorremoval/<int:pk>/pedir/": ("GS", "GS"),
     "accounts/factorremoval/<int:pk>/confirmar/": ("GS", "GS"),
     "accounts/factorremoval/<int:pk>/recusar/": ("GS", "GS"),
+    "accounts/directoryimport/<int:pk>/andamento/": ("GUS", ""),
+    "accounts/directoryimport/<int:pk>/relatorio/": ("GUS", ""),
+    "accounts/directoryimport/<int:pk>/refazer/": ("GS", "GS"),
+    "accounts/directoryimport/<int:pk>/aplicar/": ("GS", "GS"),
+    "accounts/directoryimport/<int:pk>/descartar/": ("GS", "GS"),
     "accounts/outgoingmail/<int:pk>/tentar/": ("AGUS", "AGS"),
     "accounts/outgoingmail/<int:pk>/resolver/": ("AGUS", "AGS"),
     "autocomplete/": ("AGDUS", ""),
@@ -124,7 +130,10 @@ ACTIONS = {
     "requests_app/holiday": {"delete_selected": "GS"},
 }
 #: That a file was opened is recorded, whoever opens it.
-RECORDED = {"requests_app/accessrequest/<int:pk>/anexos/<int:number>/"}
+RECORDED = {
+    "requests_app/accessrequest/<int:pk>/anexos/<int:number>/",
+    "accounts/directoryimport/<int:pk>/relatorio/",
+}
 #: Written at every request, or only while somebody is at the door.
 PASSING = {"accounts.Session", "accounts.ThrottleCount"}
 PASSING_TABLES = {apps.get_model(label)._meta.db_table for label in PASSING}
@@ -235,6 +244,7 @@ def world(settings, tmp_path, make_client):
         "accounts/securityevent": apps.get_model("accounts", "SecurityEvent").objects.create(kind="SIGNED_IN").pk,
         "accounts/outgoingmail": mail.pk,
         "accounts/factorremoval": removal.pk,
+        "accounts/directoryimport": DirectoryImportFactory(uploaded_by=asker).pk,
         "requests_app/accessrequest": pending.pk,
         "requests_app/accessgrant": grant.pk,
         "requests_app/externalsystem": by_hand.system_id,
@@ -357,6 +367,10 @@ def bodies(world, client, chosen):
             "seen": "fora da equipe",
         },
         "accounts/factorremoval/<int:pk>/pedir/": {"reason": "Perdeu o celular."},
+        "accounts/directoryimport/add/": {"file": A_FILE},
+        "accounts/directoryimport/<int:pk>/refazer/": {"seen": "0" * 64, "accepted": "012345"},
+        "accounts/directoryimport/<int:pk>/aplicar/": {"seen": "0" * 64, "departures": "1"},
+        "accounts/directoryimport/<int:pk>/descartar/": {"seen": "0" * 64},
     }
 
 

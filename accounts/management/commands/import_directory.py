@@ -5,25 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Iterable
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
-from accounts import cpf as cpf_rules
 from accounts import directory
 
-SEPARATOR_NAMES = {";": "ponto e vírgula", ",": "vírgula", "\t": "tabulação", "|": "barra vertical"}
-ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 #: Whether the last word reached the database, nobody here knows.
 NO_DATABASE = (
     "O banco de dados não respondeu ou interrompeu a importação. Confira se ele está no ar e importe de novo. "
     "Se a importação já tinha sido aplicada, a segunda não muda nada."
 )
+CONFIRM = "Para confirmar o CPF novo de uma matrícula, use --accept-cpf MATRÍCULA."
 #: How a tab is written on a command line.
 TAB = "tab"
 
@@ -105,67 +101,14 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"O arquivo {file} não pôde ser lido: {error.strerror}. Nada foi aplicado.") from error
 
-    # --- What is shown -----------------------------------------------------------------------------------------------
     def _show(self, plan: directory.Plan) -> None:
-        reading = plan.reading
-        encoding = ENCODING_NAMES.get(reading.encoding, reading.encoding)
-        self.stdout.write(f"Arquivo em {encoding}, separado por {SEPARATOR_NAMES[reading.separator]}.")
-        if reading.unknown_columns:
-            columns = ", ".join(repr(column[:40]) for column in reading.unknown_columns)
-            self.stdout.write(f"Colunas que não são usadas: {columns}.")
-        self.stdout.write(
-            f"Unidades: {plan.new_units} novas, {plan.changed_units} alteradas.\n"
-            f"Pessoas: {plan.new_people} novas, {plan.changed_people} alteradas, "
-            f"{plan.unchanged_people} sem mudança.\n"
-            f"Vínculos: {plan.new_bonds} novos, {plan.changed_bonds} alterados, "
-            f"{plan.left_bonds} encerrados por não estarem no arquivo, {plan.unchanged_bonds} sem mudança."
-        )
-        for label, count in plan.consequences().items():
-            if count:
-                self.stdout.write(f"{label}: {count}.")
-        if reading.repeated:
-            self.stdout.write(f"Linhas repetidas, lidas uma vez só: {reading.repeated}.")
-        self._show_lines(plan)
-
-    def _show_lines(self, plan: directory.Plan) -> None:
-        store = plan.reading.store
-        self._list(
-            f"CPFs corrigidos com os zeros que faltavam no início: {plan.repaired}.",
-            plan.repaired,
-            (f"Linha {row.line}: {cpf_rules.masked(row.cpf)}" for row in store.repaired()),
-        )
-        if plan.corrected_cpfs.count:
-            self._list(
-                f"CPFs trocados, com --accept-cpf: {plan.corrected_cpfs.count}.",
-                plan.corrected_cpfs.count,
-                (f"Linha {told.line}, matrícula {told.matricula}: {told.about}" for told in plan.corrected_cpfs.first),
-            )
-        self._list(
-            f"E-mails alterados, com aviso ao endereço anterior: {plan.changed_addresses.count}.",
-            plan.changed_addresses.count,
-            (f"Linha {told.line}, matrícula {told.matricula}: {told.about}" for told in plan.changed_addresses.first),
-        )
-        if plan.kept_addresses.count:
-            self._list(
-                f"E-mails corrigidos à mão, que o arquivo não altera: {plan.kept_addresses.count}.",
-                plan.kept_addresses.count,
-                (
-                    f"Linha {told.line}, matrícula {told.matricula}: o arquivo traz outro e-mail."
-                    for told in plan.kept_addresses.first
-                ),
-            )
-        self._list(
-            f"Linhas recusadas: {plan.refused}.", plan.refused, (_about_refused(line) for line in store.refused())
-        )
-
-    def _list(self, title: str, count: int, lines: Iterable[str]) -> None:
-        self.stdout.write(title)
-        for line in islice(lines, directory.SHOWN):
-            self.stdout.write(f"  {line}")
-        if count > directory.SHOWN:
-            self.stdout.write(f"  … e mais {count - directory.SHOWN}.")
-
-
-def _about_refused(line: directory.Refused) -> str:
-    whose = f", matrícula {line.shown_matricula}" if line.shown_matricula else ""
-    return f"Linha {line.line}{whose}: {line.sentence}"
+        for sentence in directory.sentences(plan):
+            self.stdout.write(sentence)
+        for section in directory.sections(plan):
+            self.stdout.write(section.title)
+            for line in section.lines:
+                self.stdout.write(f"  {line}")
+            if section.more:
+                self.stdout.write(f"  … e mais {section.more}.")
+        if directory.awaiting(plan):
+            self.stdout.write(CONFIRM)

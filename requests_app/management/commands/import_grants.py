@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts import directory
-from accounts.management.commands.import_directory import ENCODING_NAMES, SEPARATOR_NAMES
+from accounts.directory.telling import ENCODING_NAMES, SEPARATOR_NAMES
 from accounts.spreadsheets import harmless
 from requests_app import grants_file
 from requests_app.grants_file import Outcome, Plan, Reading
