@@ -21,6 +21,7 @@ from django.utils import timezone
 from . import cpf as cpf_rules
 from . import names
 from .http import UserRequest
+from .matriculas import spellings
 from .models import User
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def find_people(people: QuerySet[User], typed: str) -> QuerySet[User]:
     if typed.strip() and not words:
         return people.none()
     for word in words:
-        numbered = Q(employments__matricula__startswith=word) | Q(employments__matricula__startswith=word.upper())
+        numbered = Q(employments__matricula__startswith=word.upper()) | Q(employments__matricula__in=spellings(word))
         people = people.filter(Q(search_name__contains=f" {word}") | numbered)
     return people
 

@@ -112,17 +112,21 @@ def change_end(
     was, today = bond.ended_on, timezone.localdate()
     if was is not None and max(was, last_day) < today:
         raise RefusedError(ALREADY_OVER)
-    bond.ended_on = max(last_day, bond.started_on)
-    bond.save(update_fields=["ended_on"])
+    first = bond.started_on
+    bond.started_on, bond.ended_on = min(first, last_day), last_day
+    bond.save(update_fields=["started_on", "ended_on"])
     over = [bond.pk] if bond.ended_on < today else []
     effects.tell(effects.Moved(ended=over))
-    detail = f"Vínculo {bond.matricula}: último dia {was:%d/%m/%Y} → {bond.ended_on:%d/%m/%Y}. {kept_reason(reason)}"
+    effects.let_in(effects.came_back().filter(pk=user.pk))
+    never_held = f" Começaria em {first:%d/%m/%Y}." if last_day < first else ""
+    days = f"último dia {was:%d/%m/%Y} → {last_day:%d/%m/%Y}.{never_held}"
+    detail = f"Vínculo {bond.matricula}: {days} {kept_reason(reason)}"
     security.record(SecurityEvent.Kind.PERSON_CHANGED, user=user, actor=by, request=request, detail=detail)
     return bond
 
 
 def end_now(pk: int, reason: str, *, seen: date | None, by: User, request: HttpRequest) -> Employment:
-    """End a bond from outside: yesterday was its last day, or today where it began today. Raises RefusedError."""
+    """End a bond from outside: yesterday was its last day, also of one that begins only now. Raises RefusedError."""
     yesterday = timezone.localdate() - timedelta(days=1)
     return change_end(pk, yesterday, reason, seen=seen, by=by, request=request)
 

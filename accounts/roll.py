@@ -10,14 +10,14 @@ from django.db import connection
 from django.db.models import IntegerField, Q, QuerySet, Value
 from django.db.models.expressions import RawSQL
 
+from .matriculas import spellings
 from .models import Employment
-from .search import LEAST_LETTERS, _has_words
+from .search import LEAST_LETTERS, has_words
 
 #: Of one name; whoever finds more has to look by matrícula.
 MOST_ALIKE = 20
 #: Each is two parts of one query; SQLite takes 500 parts.
 NAMES_AT_ONCE = 50
-LONGEST_MATRICULA = 10
 
 
 @dataclass
@@ -28,14 +28,6 @@ class Alike:
     exact: list[int] = field(default_factory=list)
     #: Of those in whose name each word begins some word.
     partly: list[int] = field(default_factory=list)
-
-
-def spellings(matricula: str) -> list[str]:
-    """As it was typed, in capitals, and with the zeros in front that spreadsheets take away."""
-    found = [matricula, matricula.upper()]
-    if matricula.isascii() and matricula.isdigit():
-        found += [matricula.zfill(length) for length in range(len(matricula) + 1, LONGEST_MATRICULA + 1)]
-    return list(dict.fromkeys(found))
 
 
 def bonds_numbered(matriculas: Collection[str]) -> dict[str, Employment]:
@@ -71,7 +63,7 @@ def bonds_named(names: Collection[str], *, current: bool = True) -> dict[str, Al
 def _parts(bonds: QuerySet[Employment], names: list[str]) -> Iterator[QuerySet[Employment, tuple[int, int]]]:
     """For each name two questions, each with an end of its own: a name that thousands have hides no other."""
     for place, name in enumerate(names):
-        for odd, condition in enumerate((_is_called(name), _has_words(name.split()))):
+        for odd, condition in enumerate((_is_called(name), has_words(name.split()))):
             some = bonds.filter(condition).values("pk")[: MOST_ALIKE + 1]
             marked = Employment.objects.filter(pk__in=some).order_by()
             yield marked.annotate(place=Value(2 * place + odd, output_field=IntegerField())).values_list("pk", "place")

@@ -13,6 +13,7 @@ from django.db.models.functions import Concat
 from django.db.models.lookups import Contains
 
 from . import names
+from .matriculas import spellings
 from .models import Employment, User
 
 LONGEST_QUERY = 100
@@ -38,25 +39,27 @@ _TRIGGERS = {
 def search_bonds(query: str, *, limit: int = 20) -> list[Employment]:
     """Current bonds, the first ``limit`` of all that fit; ``user`` and ``unit`` come with them.
 
-    A query with a digit is the beginning of a matrícula; those come by matrícula. Any other is beginnings of words of
+    A query with a digit is the beginning of a matrícula, or a whole one without its zeros in front; those come by
+    matrícula. Any other is beginnings of words of
     the social or the civil name, in any order, accents or not, at least three letters together; or a whole matrícula.
     Those come by the name of the person. Any text is harmless.
     """
     query = query[:LONGEST_QUERY].replace("\0", "").encode(errors="ignore").decode().strip()
     current = Employment.objects.current().select_related("user", "unit")
     if not DIGITS.isdisjoint(query):
-        return list(current.filter(matricula__gte=query, matricula__lt=query + LAST).order_by("matricula")[:limit])
+        beginning = Q(matricula__gte=query, matricula__lt=query + LAST)
+        return list(current.filter(beginning | Q(matricula__in=spellings(query))).order_by("matricula")[:limit])
     wanted = [Q(matricula=query)]
     fragments = list(dict.fromkeys(names.fold(query).split()))
     if sum(map(len, fragments)) >= LEAST_LETTERS:
-        wanted.append(_has_words(fragments))
+        wanted.append(has_words(fragments))
     # One query for each, for an OR over two tables would use the index of neither.
     by_name = current.order_by("user__search_name", "matricula")
     found = {bond.pk: bond for condition in wanted for bond in by_name.filter(condition)[:limit]}
     return sorted(found.values(), key=lambda bond: (bond.user.search_name, bond.matricula))[:limit]
 
 
-def _has_words(fragments: list[str]) -> Q:
+def has_words(fragments: list[str]) -> Q:
     """People with a word that begins so, for each fragment. Fragments are ASCII letters and digits."""
     if connection.vendor == "postgresql":
         words, has_long = Q(), any(len(fragment) >= LEAST_LETTERS for fragment in fragments)

@@ -20,6 +20,7 @@ from accounts.directory import DirectoryChangedError, DirectoryFileError
 from accounts.directory.rows import MATRICULA, RefusedError, read_cpf, read_day
 from accounts.directory.text import EMPTY, decode, records, separator_of
 from accounts.masking import mask_people
+from accounts.matriculas import spellings
 from accounts.models import Employment, Unit, User
 
 from .calendar import begin_of
@@ -231,10 +232,10 @@ class _Known:
             bond.matricula: bond.user for batch in _batches(matriculas) for bond in bonds.filter(matricula__in=batch)
         }
         unknown = matriculas - self.people_by_matricula.keys()
-        #: Matrículas that unknown ones in the file would be with zeros before them.
+        #: Matrículas that unknown ones in the file would be, spelt otherwise.
         self.with_zeros: set[str] = {
             matricula
-            for batch in _batches({longer for matricula in unknown for longer in _with_zeros(matricula)})
+            for batch in _batches({other for matricula in unknown for other in spellings(matricula)})
             for matricula in Employment.objects.filter(matricula__in=batch).values_list("matricula", flat=True)
         }
         cpfs = {cpf for line in lines if (cpf := _cpf_or_nothing(line.cpf))}
@@ -291,7 +292,7 @@ def _person(line: Line, known: _Known) -> User:
         raise _RefusedLineError("a matrícula deve ter de 1 a 10 letras ou números.")
     person = known.people_by_matricula.get(line.matricula)
     if person is None:
-        near = [longer for longer in _with_zeros(line.matricula) if longer in known.with_zeros]
+        near = [other for other in spellings(line.matricula) if other in known.with_zeros]
         perhaps = f" Seria {near[0]}?" if len(near) == 1 else ""
         raise _RefusedLineError(f"a matrícula não está no cadastro de pessoal.{perhaps}")
     if by_cpf is not None and by_cpf.pk != person.pk:
@@ -314,11 +315,6 @@ def _cpf_or_nothing(text: str) -> str:
         return read_cpf(text)[0]
     except RefusedError:
         return ""
-
-
-def _with_zeros(matricula: str) -> list[str]:
-    """Spreadsheets drop leading zeros; a matrícula has no check digits, so who finds one of these only asks."""
-    return [matricula.zfill(length) for length in range(len(matricula) + 1, 11)]
 
 
 def _named(text: str, rows: dict[str, Row], what: str, where: str) -> Row:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from accounts import names, roll
+from accounts import matriculas, names, roll
 from accounts.models import Employment, Unit, User
 
 from . import catalogue, places
@@ -102,7 +102,7 @@ def _read(number: int, row: str) -> Line:
     cells = [cell.split() for cell in SEPARATORS.split(row)]
     words = [word.strip(".:()\"'") for cell in cells for word in cell]
     numbers = [word for word in words if HAS_A_DIGIT.search(word)]
-    line.matriculas = [word for word in numbers if len(word) <= roll.LONGEST_MATRICULA][:MOST_NUMBERS]
+    line.matriculas = [word for word in numbers if len(word) <= matriculas.LONGEST][:MOST_NUMBERS]
     called = (names.fold(" ".join(word for word in cell if not HAS_A_DIGIT.search(word))) for cell in cells)
     line.name = next((name for name in called if roll.can_be_looked_for(name)), "")
     if not (line.matriculas or line.name):
@@ -138,7 +138,7 @@ def find(lines: Iterable[Line], chosen: Mapping[int, int]) -> None:
 def _numbered(line: Line, bonds: Mapping[str, Employment]) -> Employment | None:
     """As it is written first; then with zeros in front, of which a spreadsheet keeps none."""
     exact = (bonds.get(spelling) for matricula in line.matriculas for spelling in (matricula, matricula.upper()))
-    padded = (bonds.get(spelling) for matricula in line.matriculas for spelling in roll.spellings(matricula))
+    padded = (bonds.get(spelling) for matricula in line.matriculas for spelling in matriculas.spellings(matricula))
     return next((bond for bond in (*exact, *padded) if bond), None)
 
 

@@ -20,7 +20,6 @@ from ..models import Employment, SecurityEvent, User
 
 BATCH = 500
 CLOSED = "Entradas fechadas"
-OPENED = "Entradas reabertas"
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,21 @@ class Effect(Protocol):
 def tell(moved: Moved) -> dict[str, int]:
     """Draw every consequence, in the caller's transaction; returns how many there were of each (label -> count).
 
-    Called once, when the bonds are written. Whoever has a bond again is let in, whether this import brought it or not.
+    Called once, when the bonds are written.
     """
-    done = Counter(dict.fromkeys((*EFFECTS, OPENED), 0))
+    done = Counter(dict.fromkeys(EFFECTS, 0))
     for batch in _batches(moved, dry_run=False):
         done.update({label: effect(batch, dry_run=False) for label, effect in EFFECTS.items()})
-    returned = list(came_back().values_list("pk", flat=True))
-    for keys in _some(returned):
-        lock(keys)
-        done[OPENED] += let_in(came_back().filter(pk__in=keys))
     return dict(done)
+
+
+def let_all_in() -> int:
+    """Let in whoever has a bond again, whatever brought it, in the caller's transaction; returns how many."""
+    let = 0
+    for keys in _some(list(came_back().order_by("pk").values_list("pk", flat=True))):
+        lock(keys)
+        let += let_in(came_back().filter(pk__in=keys))
+    return let
 
 
 def forecast(moved: Moved, *, staying: Collection[int] = frozenset()) -> dict[str, int]:

@@ -57,6 +57,7 @@ def apply(plan: Plan, *, allow_departures: int = 0, progress: Progress = nobody)
             if _compared(plan.reading, writing=True, progress=progress) != plan:
                 raise DirectoryChangedError(CHANGED)
             effects.tell(plan.moved)
+            effects.let_all_in()
     except IntegrityError as error:
         raise DirectoryChangedError(CHANGED) from error
     except OperationalError as error:

@@ -345,14 +345,16 @@ def test_who_has_another_bond_goes_on_coming_in(client, gestao, sponsor):
     assert bond.user.is_active
 
 
-def test_a_bond_that_began_today_ends_with_the_day(client, gestao, sponsor):
-    bond = outside_bond(sponsor, started_on=day())
+@pytest.mark.parametrize("begins", [0, 10])
+def test_a_bond_that_begins_only_now_or_later_can_be_taken_back_and_never_holds(client, gestao, sponsor, begins):
+    bond = outside_bond(sponsor, started_on=day(begins))
 
     change(client, bond, encerrar="1")
 
     bond.refresh_from_db()
     bond.user.refresh_from_db()
-    assert (bond.ended_on, bond.user.is_active) == (day(), True)
+    assert (bond.started_on, bond.ended_on, bond.user.is_active) == (day(-1), day(-1), False)
+    assert f"Começaria em {day(begins):%d/%m/%Y}." in SecurityEvent.objects.get(kind="PERSON_CHANGED").detail
 
 
 def test_who_is_prolonged_after_the_end_comes_in_again(client, gestao, sponsor):
