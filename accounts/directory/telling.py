@@ -33,11 +33,11 @@ def sentences(plan: Plan) -> Iterator[str]:
     if reading.unknown_columns:
         columns = ", ".join(repr(column[:40]) for column in reading.unknown_columns)
         yield f"Colunas que não são usadas: {columns}."
-    yield f"Unidades: {plan.new_units} novas, {plan.changed_units} alteradas."
-    yield (f"Pessoas: {plan.new_people} novas, {plan.changed_people} alteradas, {plan.unchanged_people} sem mudança.")
+    yield f"Unidades novas: {plan.new_units}; alteradas: {plan.changed_units}."
+    yield (f"Pessoas novas: {plan.new_people}; alteradas: {plan.changed_people}; sem mudança: {plan.unchanged_people}.")
     yield (
-        f"Vínculos: {plan.new_bonds} novos, {plan.changed_bonds} alterados, "
-        f"{plan.left_bonds} encerrados por não estarem no arquivo, {plan.unchanged_bonds} sem mudança."
+        f"Vínculos novos: {plan.new_bonds}; alterados: {plan.changed_bonds}; "
+        f"encerrados por não estarem no arquivo: {plan.left_bonds}; sem mudança: {plan.unchanged_bonds}."
     )
     for label, count in plan.consequences().items():
         if count:

@@ -67,7 +67,7 @@ class DirectoryImportFactory(factory.django.DjangoModelFactory):
     status = DirectoryImport.Status.PLANNED
     plan = factory.LazyFunction(
         lambda: {
-            "sentences": ["Pessoas: 1 novas, 0 alteradas, 0 sem mudança."],
+            "sentences": ["Pessoas novas: 1; alteradas: 0; sem mudança: 0."],
             "sections": [{"title": "Linhas recusadas: 1.", "lines": ["Linha 3: o CPF falta."], "more": 0}],
             "awaiting": ["012345"],
             "lines": 1,

@@ -43,9 +43,9 @@ def test_a_file_without_faults_is_applied(file: Path) -> None:
     assert status == 0
     assert output == (
         "Arquivo em UTF-8, separado por ponto e vírgula.\n"
-        "Unidades: 1 novas, 0 alteradas.\n"
-        "Pessoas: 10 novas, 0 alteradas, 0 sem mudança.\n"
-        "Vínculos: 10 novos, 0 alterados, 0 encerrados por não estarem no arquivo, 0 sem mudança.\n"
+        "Unidades novas: 1; alteradas: 0.\n"
+        "Pessoas novas: 10; alteradas: 0; sem mudança: 0.\n"
+        "Vínculos novos: 10; alterados: 0; encerrados por não estarem no arquivo: 0; sem mudança: 0.\n"
         "CPFs corrigidos com os zeros que faltavam no início: 0.\n"
         "E-mails alterados, com aviso ao endereço anterior: 0.\n"
         "Linhas recusadas: 0.\n"
@@ -112,8 +112,8 @@ def test_a_second_run_says_that_nothing_changed(file: Path) -> None:
     status, output = run(file)
 
     assert status == 0
-    assert "Pessoas: 0 novas, 0 alteradas, 10 sem mudança." in output
-    assert "Vínculos: 0 novos, 0 alterados, 0 encerrados por não estarem no arquivo, 10 sem mudança." in output
+    assert "Pessoas novas: 0; alteradas: 0; sem mudança: 10." in output
+    assert "Vínculos novos: 0; alterados: 0; encerrados por não estarem no arquivo: 0; sem mudança: 10." in output
 
 
 @pytest.mark.parametrize("dry_run", [["--dry-run"], []])

@@ -133,7 +133,7 @@ def test_a_confirmed_cpf_is_given_to_the_same_person(tmp_path: Path, client) -> 
     assert RIGHT_CPF not in event.detail
 
     status, output = run(file, "--accept-cpf", "000001")
-    assert (status, "Pessoas: 0 novas, 0 alteradas, 2 sem mudança." in output) == (0, True)
+    assert (status, "Pessoas novas: 0; alteradas: 0; sem mudança: 2." in output) == (0, True)
 
 
 def test_a_bond_that_is_new_comes_under_the_corrected_cpf_with_it_or_not_at_all() -> None:
@@ -248,7 +248,7 @@ def test_the_mailbox_of_a_unit_is_filled_in_by_its_column_and_kept_where_the_cel
     assert Unit.objects.get().email == SHARED
 
     status, output = run(save(tmp_path, person(1, **{"E-MAIL DA LOTAÇÃO": ""}), header=WITH_UNIT_EMAIL))
-    assert (status, "Unidades: 0 novas, 0 alteradas." in output) == (0, True)
+    assert (status, "Unidades novas: 0; alteradas: 0." in output) == (0, True)
     assert Unit.objects.get().email == SHARED
 
     run(save(tmp_path, person(1, **{"E-MAIL DA LOTAÇÃO": "outro@tjms.jus.br"}), header=WITH_UNIT_EMAIL))

@@ -71,7 +71,7 @@ def test_a_file_is_sent_looked_at_and_applied(client, gestao):
 
     assert one.status == Status.PLANNED
     page = page_of(client, one)
-    assert "Pessoas: 2 novas, 0 alteradas, 0 sem mudança." in page.text
+    assert "Pessoas novas: 2; alteradas: 0; sem mudança: 0." in page.text
     assert "Linha 4, matrícula 000003" in page.text
     assert not User.objects.exclude(pk=gestao.pk).exists()
 
@@ -176,7 +176,7 @@ def test_what_is_applied_is_what_was_seen(client, gestao):
     assert now_of(one).status == Status.PLANNED
     page = page_of(client, one)
     assert uploaded_imports.PLAN_CHANGED in page.text
-    assert "Pessoas: 1 novas, 0 alteradas, 1 sem mudança." in page.text
+    assert "Pessoas novas: 1; alteradas: 0; sem mudança: 1." in page.text
     press(client, one, "aplicar")
     uploaded_imports.work()
     assert Employment.objects.count() == 2

@@ -77,7 +77,7 @@ def test_accesses_from_before_the_portal_are_there_with_their_history_and_nobody
     assert status == 0
     assert output == (
         "Arquivo em UTF-8, separado por ponto e vírgula.\n"
-        "Acessos: 2 novos, 0 que já estavam no portal.\n"
+        "Acessos novos: 2; já no portal: 0.\n"
         "Linhas recusadas: 0.\n"
         "Importação aplicada.\n"
     )
@@ -140,7 +140,7 @@ def test_a_second_run_changes_nothing(catalogue, file_of):
     assert status == 0
     assert output == (
         "Arquivo em UTF-8, separado por ponto e vírgula.\n"
-        "Acessos: 0 novos, 1 que já estavam no portal.\n"
+        "Acessos novos: 0; já no portal: 1.\n"
         "Linhas recusadas: 0.\n"
         "Importação aplicada.\n"
     )
@@ -164,7 +164,7 @@ def test_what_was_revoked_meanwhile_does_not_come_back(catalogue, file_of):
 @pytest.mark.parametrize("status", [GrantStatus.ACTIVE, GrantStatus.SUSPENDED, GrantStatus.TO_REVOKE])
 def test_an_access_that_the_portal_gave_stays_as_it_is(catalogue, file_of, status):
     held = grant_of(bond(), user_type=catalogue["consulta"], status=status)
-    assert "Acessos: 0 novos, 1 que já estavam" in run(file_of("012345;BNMP 2.0;Consulta;;;"))[1]
+    assert "Acessos novos: 0; já no portal: 1." in run(file_of("012345;BNMP 2.0;Consulta;;;"))[1]
     held.refresh_from_db()
     assert (AccessGrant.objects.get(), held.status) == (held, status)
 

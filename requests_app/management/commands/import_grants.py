@@ -81,7 +81,7 @@ class Command(BaseCommand):
             columns = ", ".join(repr(column[:40]) for column in reading.unknown_columns)
             self.stdout.write(f"Colunas que não são usadas: {columns}.")
         new, present = plan.count(Outcome.NEW), plan.count(Outcome.PRESENT)
-        self.stdout.write(f"Acessos: {new} novos, {present} que já estavam no portal.")
+        self.stdout.write(f"Acessos novos: {new}; já no portal: {present}.")
         self.stdout.write(f"Linhas recusadas: {len(plan.refused)}.")
         for told in plan.refused:
             self.stdout.write(f"  Linha {told.line.number}: {told.sentence}")
