@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 
 from . import directory, outbox, security
+from .masking import mask_people
 from .models import DirectoryImport, SecurityEvent, User
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Incoming(Protocol):
 # --- By the staff ----------------------------------------------------------------------------------------------------
 def receive(file: Incoming, *, by: User, request: HttpRequest) -> DirectoryImport:
     """Keep the file and have it planned. Raises RefusedError."""
-    made = DirectoryImport(file_name=file.shown_name, size=file.size or 0, uploaded_by=by)
+    made = DirectoryImport(file_name=mask_people(file.shown_name)[:150], size=file.size or 0, uploaded_by=by)
     try:
         try:
             file.move_to(place_of(made))

@@ -401,9 +401,12 @@ def test_reports_stay_thirty_days_and_files_of_open_imports_as_long_as_those(db)
 
 def test_neither_the_row_nor_the_page_holds_a_whole_cpf_or_address(client, gestao):
     import_people(person(1), person(2))
-    one = sent(client, person(1, CPF=cpf_of(78)), person(2, **{"E-MAIL": "outra.pessoa@tjms.jus.br"}))
+    people = hr_file(person(1, CPF=cpf_of(78)), person(2, **{"E-MAIL": "outra.pessoa@tjms.jus.br"}))
+    send(client, people, name=f"{cpf_of(78)} outra.pessoa@tjms.jus.br.csv")
+    uploaded_imports.work()
+    one = DirectoryImport.objects.get()
 
-    shown = page_of(client, one).text + str(one.plan)
+    shown = page_of(client, one).text + str(one.plan) + SecurityEvent.objects.get(kind=Kind.DIRECTORY_UPLOADED).detail
 
     for secret in (person(1)["CPF"], cpf_of(78), person(2)["E-MAIL"], "outra.pessoa@tjms.jus.br"):
         assert secret not in shown
